@@ -9,8 +9,11 @@ what Slurm and Python take before and after counts as idle, and so does the time
 
 import argparse
 import contextlib
+import itertools
+import random
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,7 +27,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from slurm_clusters import SlurmCluster, connected
 
 from cloudtune import TuningJob, api
+from cloudtune.process.setting import TrialFiles
 from cloudtune.run import Run
+from cloudtune.store.records import TrialState
+from cloudtune_slurm.claims import starts_of
 
 SLOTS = 8
 BATCH = 100
@@ -33,12 +39,12 @@ import os, pathlib, time
 began = time.time()
 place = pathlib.Path(os.environ["CLOUDTUNE_OUTPUT_DIR"])
 time.sleep({seconds})
-(place / f"span-{{os.environ['SLURM_RESTART_COUNT'] if 'SLURM_RESTART_COUNT' in os.environ else 0}}").write_text(f"{{began}} {{time.time()}}")
+(place / f"span-{{time.time_ns()}}").write_text(f"{{began}} {{time.time()}}")
 print("score=1.5")
 """
 
 
-def job(project: Path, trials: int, seconds: float, per_task: int) -> TuningJob:
+def job(project: Path, trials: int, seconds: float, per_task: int, parallel: int) -> TuningJob:
     """A job of trials that sleep; so many at once that an array has a hundred or more, and the next one comes while tasks of the last wait."""
     (project / "src").mkdir()
     (project / "src" / "work.py").write_text(SCRIPT.format(seconds=seconds))
@@ -49,8 +55,8 @@ def job(project: Path, trials: int, seconds: float, per_task: int) -> TuningJob:
             "objective": {"metric": "score", "goal": "maximize", "regex": r"score=(\S+)"},
             "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
             "strategy": {"type": "random", "seed": 1},
-            "limits": {"trials": trials, "parallel": max(BATCH + BATCH // 2, 2 * SLOTS * per_task)},
-            "slurm": {"trials_per_task": per_task},
+            "limits": {"trials": trials, "parallel": parallel},
+            "slurm": {"trials_per_task": per_task or None},
         }
     )
 
@@ -69,26 +75,39 @@ def _span(path: Path) -> tuple[float, float]:
     return float(began), float(ended)
 
 
-def disturb(cluster: SlurmCluster, over: threading.Event) -> None:
-    """Requeue tasks, kill the controller and two nodes, one after the other, until the run is over."""
-    while not over.wait(8):
-        with contextlib.suppress(Exception):  # the controller may be away
-            running = [line.split()[0] for line in cluster.queued() if line.endswith("RUNNING")]
-            cluster.call("scontrol", "requeue", running[0])
+def disturb(cluster: SlurmCluster, over: threading.Event, seen: list[tuple[float, str]]) -> None:
+    """Requeue tasks, kill the controller and two nodes, one after the other, until the run is over; let drained nodes take jobs again.
+
+    Args:
+        cluster: which is disturbed.
+        over: set when the run is over.
+        seen: gets when each disturbance began, and its kind.
+    """
+    while not over.wait(1):
+        for _ in range(4):
+            with contextlib.suppress(subprocess.CalledProcessError, IndexError):  # it has ended meanwhile
+                running = [line.split()[0] for line in cluster.queued() if line.endswith("RUNNING")]
+                seen.append((time.time(), "requeued tasks"))
+                cluster.call("scontrol", "requeue", random.choice(running))
+            over.wait(1)
+        seen.append((time.time(), "killed controllers"))
         cluster.stop("slurmctld", signal.SIGKILL)
-        over.wait(3)
+        over.wait(2)
         cluster.start("slurmctld")
-        for node in cluster.nodes[:2]:
-            if not over.wait(5):
+        for node in random.sample(cluster.nodes, 2):
+            if not over.wait(2):
+                seen.append((time.time(), "killed nodes"))
                 cluster.kill_node(node)
-                over.wait(8)
+                over.wait(7)  # longer than SlurmdTimeout
                 cluster.start(node)
+            with contextlib.suppress(subprocess.CalledProcessError):  # the controller is not up yet
+                cluster.resume_drained()
 
 
 def spans_of(run: Run) -> list[list[tuple[float, float]]]:
     """When each trial began and ended, a span for each time that it came to its end."""
-    folder = run.folder / "trials"
-    return [[_span(path) for path in sorted(trial.glob("output/span-*"))] for trial in sorted(folder.iterdir())]
+    folders = (run.folder / trial.place / "output" for trial in run.trials())
+    return [[_span(path) for path in sorted(folder.glob("span-*"))] for folder in folders]
 
 
 def busy_share(spans: list[tuple[float, float]]) -> float:
@@ -98,11 +117,40 @@ def busy_share(spans: list[tuple[float, float]]) -> float:
     return sum(max(0.0, min(end, last) - start) for start, end in spans) / (SLOTS * (last - first))
 
 
+def idle(run: Run) -> str:
+    """Where the time of slots went that no trial had: each figure is a median, in seconds."""
+    found: dict[tuple[str, str], list[tuple[float, float, float, float]]] = {}
+    for trial in run.trials():
+        files = TrialFiles(str(run.folder / trial.place), trial.attempt)
+        for start, path in zip(starts_of(files), sorted(Path(files.output).glob("span-*")), strict=False):
+            if "ended" in start:
+                found.setdefault((start["task"], start["node"]), []).append(
+                    (start["started"], *_span(path), start["ended"])
+                )
+    tasks = [sorted(each) for each in found.values()]
+    starts = [began - claimed for each in tasks for claimed, began, _, _ in each]
+    ends = [noted - ended for each in tasks for _, _, ended, noted in each]
+    between = [after[0] - before[3] for each in tasks for before, after in itertools.pairwise(each)]
+    parts = {
+        "from the claim of a trial to its first line": starts,
+        "from its last line to the record of its end": ends,
+        "until the next trial is claimed": between,
+    }
+    said = [f"{name} {statistics.median(each):.3f}" for name, each in parts.items() if each]
+    return f"{', '.join(said)}; {len(tasks)} tasks ran {len(starts)} trials"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--per-task", type=int, default=1, help="trials that a task runs, one after the other")
+    parser.add_argument(
+        "--per-task",
+        type=int,
+        default=0,
+        help="trials that a task runs, one after the other; 0: as their lengths decide",
+    )
+    parser.add_argument("--parallel", type=int, default=BATCH + BATCH // 2, help="trials that may wait or run at once")
     parser.add_argument("--bare", action="store_true", help="first the same tasks as one array, by Slurm alone")
     parser.add_argument("--disturb", action="store_true")
     said = parser.parse_args()
@@ -115,11 +163,15 @@ def main() -> None:
         lines = ["[profiles.bench]", 'provider = "slurm"', *(f"{name} = {value}" for name, value in settings.items())]
         (project / "cloudtune.toml").write_text("\n".join([*lines, ""]))
         run = api.prepare(
-            job(project, said.trials, said.seconds, said.per_task), "bench", project=project, base=project
+            job(project, said.trials, said.seconds, said.per_task, said.parallel),
+            "bench",
+            project=project,
+            base=project,
         )
         over, calls = threading.Event(), Counter[str]()
+        seen: list[tuple[float, str]] = []
         with counted(calls):
-            beside = threading.Thread(target=disturb, args=(cluster, over))
+            beside = threading.Thread(target=disturb, args=(cluster, over, seen))
             if said.disturb:
                 beside.start()
             began, cpu = time.perf_counter(), time.process_time()
@@ -128,6 +180,12 @@ def main() -> None:
             over.set()
         if said.disturb:
             beside.join()
+            print(f"meanwhile: {dict(Counter(kind for _, kind in seen))}")
+            twice = [trial[0][1] for trial in spans_of(run) if len(trial) > 1]
+            until = [min((at - end for at, _ in seen if at > end), default=float("inf")) for end in twice]
+            print(
+                f"seconds between the last line of those that ran twice and the next disturbance: {[round(each, 3) for each in until]}"
+            )
         report(run, state.value, took, cpu, calls)
 
 
@@ -139,13 +197,14 @@ def report(run: Run, state: str, took: float, cpu: float, calls: Counter[str]) -
     print(
         f"{state} in {took:.1f} s: {dict(states)}; cloudtune's own CPU time {cpu:.1f} s, {cpu / len(spans) * 1e3:.1f} ms a trial"
     )
-    print(
-        f"lost: {sum(not trial for trial in spans)}; came to their end twice: {sum(len(trial) > 1 for trial in spans)}"
-    )
+    completed = [trial.state is TrialState.COMPLETED for trial in run.trials()]
+    lost = sum(done and not ends for done, ends in zip(completed, spans, strict=True))
+    print(f"lost: {lost + completed.count(False)}; came to their end twice: {sum(len(ends) > 1 for ends in spans)}")
     print(f"attempts: {dict(Counter(trial.attempt for trial in run.trials()))}")
     print(
         f"slots busy: {busy_share(flat):.1%} of {SLOTS}; a trial {statistics.median(end - start for start, end in flat):.2f} s"
     )
+    print("idle: " + idle(run))
     print(f"calls: {dict(calls)}; a minute: {sum(calls.values()) / took * 60:.1f}")
 
 

@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.process.attempts import LOST, ending_of, unread
+from cloudtune.process.keeper import append
 from cloudtune.process.setting import TrialFiles
 from cloudtune_slurm import commands
 from cloudtune_slurm.claims import NOBODY, by_itself, claim, fence, of_start, starts_of
+from cloudtune_slurm.orders import open_batch
 from cloudtune_slurm.task import files_of
 
 BATCHES = "batches"
 """The folder with the orders of each batch and what its tasks print before and after their trials."""
+
+_CANCELLED = "cancelled"
+"""The file in it with the names of the tasks that drivers have cancelled."""
 
 RUNS, ENDED, GIVEN_UP = range(3)
 """What the driver knows of a task: that it runs or waits, that it has ended, and that its files are not waited for any longer."""
@@ -28,8 +33,8 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         root: the run's folder.
-        request: all of it optional: ``submit``: a batch (``name``, ``options``, ``script``, ``content``); ``revoke``:
-            [number, attempt] of attempts that are not to begin; ``fence``: of those that are to end by themselves as well,
+        request: all of it optional: ``offer``: a batch (``name``, ``content``) for tasks that have begun; ``submit``: one
+            for tasks of its own (``options``, ``script``, too); ``revoke``: [number, attempt] of attempts that are not to begin; ``fence``: of those that are to end by themselves as well,
             where they have begun; ``cancel``: tasks, as scancel takes them; ``active``:
             the name of the jobs whose tasks to list; ``ended``: ids of jobs to list, ended or not; ``shared``: what
             `files_of` needs; ``tasks``: the attempts to read, as `_news` takes them; ``direct``: whether the driver
@@ -43,7 +48,7 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     actions: dict[str, Callable[[Any], Any]] = {
         "submit": lambda batch: _submit(root, batch),
-        "cancel": commands.cancel,
+        "cancel": lambda tasks: _cancel(root, tasks),
         "active": lambda name: [astuple(row) for row in commands.active(name)],
         "ended": lambda jobs: [astuple(row) for row in commands.ended(jobs)],
     }
@@ -52,6 +57,8 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         answers["revoked"] = [_revoke(files_of(root, shared, *each)) for each in request["revoke"]]
     for number, attempt in request.get("fence", ()):
         fence(files_of(root, shared, number, attempt))
+    if "offer" in request:
+        open_batch(_written(root, request["offer"]), request["offer"]["name"])
     for name, action in actions.items():
         if name in request:
             try:
@@ -66,6 +73,15 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _submit(root: Path, batch: Mapping[str, Any]) -> str:
+    folder = _written(root, batch)
+    job = commands.submit(batch["options"], batch["script"])
+    if batch["content"]["shared"]["per_task"] is None:
+        open_batch(folder, batch["name"])
+    return job
+
+
+def _written(root: Path, batch: Mapping[str, Any]) -> Path:
+    """Write a batch for its tasks, unless it is there; return the folder."""
     folder = root / BATCHES
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{batch['name']}.json"
@@ -74,7 +90,22 @@ def _submit(root: Path, batch: Mapping[str, Any]) -> str:
         fresh.touch(mode=0o600)  # it may hold secrets
         fresh.write_text(json.dumps(batch["content"]), "utf-8")
         fresh.rename(path)
-    return commands.submit(batch["options"], batch["script"])
+    return folder
+
+
+def _cancel(root: Path, tasks: Sequence[str]) -> None:
+    """Cancel tasks, and write down before that it was the driver who did: what they run by then has not failed."""
+    names = [task for task in tasks if not task.startswith("-")]
+    if names:
+        append(str(root / BATCHES / _CANCELLED), "".join(f"{name}\n" for name in names))
+    commands.cancel(tasks)
+
+
+def _is_cancelled(root: Path, task: str) -> bool:
+    try:
+        return task in (root / BATCHES / _CANCELLED).read_text().split()
+    except FileNotFoundError:
+        return False
 
 
 def _revoke(files: TrialFiles) -> bool:
@@ -95,6 +126,8 @@ def _news(root: Path, shared: Mapping[str, Any], task: Mapping[str, Any], *, dir
     """
     claimed = files_of(root, shared, task["number"], task["attempt"])
     starts = starts_of(claimed)
+    if task["state"] == GIVEN_UP and not starts and not _revoke(claimed):
+        return {"starts": starts_of(claimed)}  # another task has taken it just now
     files = of_start(claimed, len(starts))
     ending = ending_of(files)  # before reading: what it wrote is there when it has ended
     if ending is not None and task["state"] == RUNS and not by_itself(ending):
@@ -106,6 +139,7 @@ def _news(root: Path, shared: Mapping[str, Any], task: Mapping[str, Any], *, dir
         return found
     if ending is None:
         found["printed"] = _last_line(root / task["printed"])
+    found["cancelled"] = bool(starts) and _is_cancelled(root, starts[-1]["task"])
     found["left"] = [name for name in ("checkpoint", "output") if any(Path(getattr(files, name)).glob("*"))]
     return {**found, "ended": dict(ending or LOST), "files": []}
 

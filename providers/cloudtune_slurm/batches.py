@@ -1,5 +1,6 @@
 """Batches: arrays of trials that are submitted together, as sbatch and their tasks get them."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from cloudtune.store.records import Trial
 from cloudtune.trial.commands import compile_command
 from cloudtune.trial.hearing import variables
 from cloudtune_slurm.agent import BATCHES
+from cloudtune_slurm.orders import SHARE
 
 MOST = 1000
 """Most tasks of one array: one less than Slurm's own default of MaxArraySize."""
@@ -47,25 +49,36 @@ class Briefing:
         return {"outputs": self.outputs, "log_size": self.setting.log_size}
 
     @property
-    def per_task(self) -> int:
-        """Trials that one task runs, one after the other; those of a batch in its order."""
-        return int(self.request["settings"]["trials_per_task"])
+    def per_task(self) -> int | None:
+        """Trials that one task runs, one after the other, at most; None where their lengths decide."""
+        most = self.request["settings"]["trials_per_task"]
+        return None if most is None else int(most)
+
+    @property
+    def share(self) -> float:
+        """Seconds for which a task goes on to begin trials; see `cloudtune_slurm.orders.SHARE`."""
+        return float(self.request.get("share", SHARE))  # a run of before has none
+
+    def array(self, tasks: int) -> str:
+        """Return the option of sbatch for so many tasks, of which as many run at once as the job says."""
+        return f"--array=0-{tasks - 1}%{self.setting.job.limits.parallel}"
 
     def batch(self, name: str, root: Path, trials: Sequence[Trial]) -> dict[str, Any]:
         """Return a batch for `cloudtune_slurm.agent.call`; the order of its trials is that of its tasks.
+
+        The first of its options is that of `array`.
 
         Args:
             name: of the batch, unique in its run.
             root: the run's folder on the cluster.
             trials: in their present attempts.
         """
-        most = self.setting.job.limits.parallel
         return {
             "name": name,
             "options": [
+                self.array(math.ceil(len(trials) / (self.per_task or 1))),
                 f"--job-name={self.name}",
                 f"--comment={name}",
-                f"--array=0-{(len(trials) - 1) // self.per_task}%{most}",
                 f"--chdir={root}",
                 f"--output={root}/{printed(name, '%a')}",
                 "--open-mode=append",
@@ -97,6 +110,7 @@ class Briefing:
             "data": {variable: str(root / place) for variable, place in self.data.items()},
             "environment": {**self.environment, **variables(heard(setting.job))},
             "per_task": self.per_task,
+            "share": self.share,
             "prologue": bool(self.request["settings"]["prologue"]),
             "cpus": setting.job.compute.cpus,
             "seconds": setting.seconds,

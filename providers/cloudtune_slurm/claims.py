@@ -22,10 +22,17 @@ NOBODY = ""
 """The task in the claim of a driver, which runs nothing."""
 
 
-def claim(files: TrialFiles, task: str, node: str = "") -> bool:
-    """Claim an attempt for a task of Slurm (``123_4``) on a node, and return whether it has it."""
+def claim(files: TrialFiles, task: str, **details: object) -> bool:
+    """Claim an attempt for a task of Slurm (``123_4``), and return whether it has it.
+
+    Args:
+        files: of the attempt.
+        task: its name; a task that Slurm started again has the claims of its earlier starts.
+        details: of its start: its ``node``, the ``batch`` that it was submitted in, and its ``turn``, which is how many
+            trials this start of the task has run before.
+    """
     path = _path(files)
-    begun = json.dumps({"task": task, "node": node, "started": time.time()}) + "\n"
+    begun = json.dumps({"task": task, **details, "started": time.time()}) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -66,7 +73,7 @@ def note_end(files: TrialFiles) -> None:
 
 
 def starts_of(files: TrialFiles) -> list[dict[str, Any]]:
-    """Return each start of an attempt: ``task``, ``node``, ``started`` and, if that happened, ``ended`` or ``fenced``; [] before."""
+    """Return each start of an attempt: what `claim` wrote, ``started`` and, if that happened, ``ended`` or ``fenced``; [] before."""
     try:
         lines = _path(files).read_text().splitlines()
     except FileNotFoundError:

@@ -101,7 +101,26 @@ def _known(words: Sequence[str]) -> list[Row]:
 def cancel(tasks: Sequence[str]) -> None:
     """Cancel tasks, or all jobs of ``--name=…``; those that have ended do not matter; see `call` for errors."""
     try:
-        call(["scancel", "--quiet", *tasks])
+        call(["scancel", "--quiet", *_as_arrays(tasks)])
     except SlurmError as error:
         if error.passing or error.missing:
             raise
+
+
+def _as_arrays(tasks: Sequence[str]) -> list[str]:
+    """Return the names of tasks with those of an array in one word, ``123_[4-6,9]``: one call to the controller, not many."""
+    found: dict[str, list[int]] = {}
+    for job, _, index in (task.partition("_") for task in tasks if task[0].isdecimal()):
+        found.setdefault(job, []).append(int(index))
+    others = [task for task in tasks if not task[0].isdecimal()]
+    return [*others, *(f"{job}_[{_ranges(indices)}]" for job, indices in found.items())]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)

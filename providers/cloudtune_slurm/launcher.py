@@ -21,6 +21,8 @@ from cloudtune_slurm.queue import Queue
 from cloudtune_slurm.settings import SlurmSettings
 from cloudtune_slurm.site import Site
 from cloudtune_slurm.states import HELD, HOPELESS
+from cloudtune_slurm.supply import Supply
+from cloudtune_slurm.task import YOUNG
 from cloudtune_slurm.tasks import Batch, Task
 from cloudtune_slurm.verdicts import judged
 
@@ -61,6 +63,8 @@ class SlurmLauncher(PollingLauncher):
             site.close()
             raise
         self._queue = Queue(site, briefing.name, settings.interval, settings.patience)
+        self._supply = Supply(site, self._queue, briefing)
+        self._look_took = 0.0
 
     # Where there is room
 
@@ -83,7 +87,7 @@ class SlurmLauncher(PollingLauncher):
 
     def outlives(self, trial: Trial) -> bool:
         task = self._tasks.get(trial.number)
-        return task is not None and task.batch.tried
+        return task is not None and task.batch.out
 
     def printed(self, trial: Trial) -> Sequence[str]:
         return sample(self._setting.files(trial).log)
@@ -98,7 +102,7 @@ class SlurmLauncher(PollingLauncher):
         if not self._gathered:
             self._gathering = time.monotonic()
             self._batch = Batch(secrets.token_hex(4))
-        task = self._take_up(trial, self._batch, len(self._gathered) // self._briefing.per_task)
+        task = self._take_up(trial, self._batch, len(self._gathered) // (self._briefing.per_task or 1))
         task.mirror.forget()
         self._gathered.append(task)
 
@@ -109,7 +113,7 @@ class SlurmLauncher(PollingLauncher):
         except FileNotFoundError:
             return False
         revoke = {"shared": self._briefing.shared, "revoke": [(trial.number, trial.attempt)]}
-        if not self._queue.knows(name, int(index)) and self._site.call(revoke)["revoked"] == [True]:
+        if not self._queue.knows(name) and self._site.call(revoke)["revoked"] == [True]:
             return False
         self._take_up(trial, self._queue.batch(name), int(index)).told = trial.reason if trial.queued else ""
         return True
@@ -139,16 +143,17 @@ class SlurmLauncher(PollingLauncher):
         return super().poll(timeout)
 
     def _pause(self) -> float:
-        return self._poll_interval
+        return self._supply.pause(self._poll_interval, self._look_took)
 
     def _submit(self) -> None:
-        """Submit what was gathered as one array."""
+        """Bring what was gathered to tasks, as one batch."""
         with self._queue.tolerated():
             for task in self._gathered:
                 self._make_ready(task)
             batch, trials = self._batch, [task.mirror.trial for task in self._gathered]
             batch.content = self._briefing.batch(batch.name, self._root, trials)
-            self._queue.add(batch)
+            batch.tasks = self._gathered[-1].index + 1
+            self._supply.bring(batch, self._tasks.values())
             self._gathered = []
 
     def _make_ready(self, task: Task) -> None:
@@ -161,6 +166,7 @@ class SlurmLauncher(PollingLauncher):
             self._site.send(Path(task.mirror.files.checkpoint), f"{place_of(task.number)}/checkpoint")
 
     def _poll_place(self) -> None:
+        began = time.monotonic()
         self._end_refused()
         self._stop_asked()
         self._queue.look(self._tasks.values())
@@ -168,22 +174,34 @@ class SlurmLauncher(PollingLauncher):
         self._updates.extend(self._queue.remarks(self._tasks.values()))
         self._read()
         self._end_hopeless()
+        self._supply.tend(self._tasks.values())
         self._updates.extend(self._queue.queued(self._tasks.values()))
+        self._look_took = time.monotonic() - began
 
     def _end_refused(self) -> None:
         """Submit what has not been, and end the trials of batches that Slurm refuses."""
         why = self._queue.submit()
-        for task in [task for task in self._tasks.values() if task.batch.name in why]:
+        refused = [task for task in self._tasks.values() if task.batch.name in why and not task.starts]
+        offered = [task for task in refused if task.batch.offered is not None]
+        for task in [*(task for task in refused if task not in offered), *self._revoked(offered)]:
             self._end(task, Ended(task.number, task.attempt, f"sbatch refuses it: {why[task.batch.name]}", billed=0.0))
 
     def _stop_asked(self) -> None:
-        """Cancel the tasks that are to end; those that have not begun have ended by it."""
+        """End the trials that are to end; those that have not begun have ended by it."""
         asked = [task for task in self._tasks.values() if task.stopping and not task.cancelled]
-        if not asked or not (self._fence(asked) if self._briefing.per_task > 1 else self._queue.cancel(asked)):
-            return
-        for task in self._revoked([task for task in asked if not task.starts]):
+        alone = [task for task in asked if self._is_alone(task)]
+        fenced = [task for task in asked if task not in alone]
+        told = alone if alone and self._queue.cancel(alone) else []
+        told += fenced if fenced and self._fence(fenced) else []
+        for task in self._revoked([task for task in told if not task.starts]):
             why = "it was stopped by its driver before it began"
             self._end(task, Ended(task.number, task.attempt, why, lost=True, billed=0.0))
+
+    def _is_alone(self, task: Task) -> bool:
+        """Return whether the task of a trial runs no other after it, so that it can be cancelled."""
+        if self._briefing.per_task is None:
+            return task.age() > YOUNG
+        return self._briefing.per_task == 1
 
     def _fence(self, tasks: Sequence[Task]) -> bool:
         """Let attempts end, or not begin, while their tasks go on with others; return whether they were told."""
@@ -219,7 +237,7 @@ class SlurmLauncher(PollingLauncher):
 
     def _read(self) -> None:
         """Take what the tasks have written."""
-        tasks = [task for task in self._tasks.values() if task.batch.tried]
+        tasks = [task for task in self._tasks.values() if task.batch.out]
         asked = [task.question(self._settle) for task in tasks]
         if not tasks:
             return
@@ -236,6 +254,9 @@ class SlurmLauncher(PollingLauncher):
         if task.told and len(news["starts"]) > len(task.starts):
             task.told = ""
             self._updates.append(Queued(task.number, task.attempt, ""))
+        if len(news["starts"]) > len(task.starts):
+            task.gone = None
+            self._queue.begun(news["starts"][-1]["task"])
         task.starts = news["starts"]
         texts = {name: news[name].encode("latin-1") for name in ("log", "lines") if name in news}
         self._updates.extend(task.mirror.take({**news, **texts}))
@@ -268,6 +289,8 @@ class SlurmLauncher(PollingLauncher):
             self._end(task, Ended(task.number, task.attempt, why, lost=True))
 
     def _end(self, task: Task, ended: Ended) -> None:
+        if task.starts and not ended.lost:
+            self._supply.ended(task.seconds())
         task.mirror.close()
         del self._tasks[task.number]
         self._updates.append(ended if ended.billed is not None else _with_seconds(ended, task.seconds()))

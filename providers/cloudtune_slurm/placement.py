@@ -50,7 +50,7 @@ class Placement(SpecModel):
     signal: Annotated[str, Field(pattern=r"^[A-Z0-9]+(@\d+)?$")] = "TERM@60"
     """The signal that a trial's job gets before Slurm's limit ends it, and so many seconds before."""
     prologue: str = ""
-    """Lines for bash before each trial: ``module load …``, ``conda activate …``."""
+    """Lines for bash before the trials of a task: ``module load …``, ``conda activate …``."""
     container: str = ""
     """Words before the trial's command: ``apptainer exec --nv docker://{image}``; ``{image}`` is trial.image."""
     options: Listed = ()
@@ -84,8 +84,11 @@ class SlurmJob(Placement):
 
     Null: shipped where the cluster is reached by ssh, else shared.
     """
-    trials_per_task: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Trials that one task runs, one after the other: more where they are short beside their start by Slurm (half a second)."""
+    trials_per_task: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Trials that one task runs, one after the other, at most.
+
+    Null: one trial of more than a minute; shorter ones share tasks for two minutes, as a start by Slurm takes seconds.
+    """
     grace: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Seconds between the request to end (SIGTERM) and the end (SIGKILL), at most Slurm's own KillWait."""
     log_size: Annotated[Size, Field(ge=4096)] = LOG_SIZE

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cloudtune.driver.launcher import Queued, Remark
@@ -37,7 +37,8 @@ class Queue:
         self._site, self._name, self._interval, self._patience = site, name, interval, patience
         self._batches: dict[str, Batch] = {}
         self._to_submit: list[Batch] = []
-        self._rows: dict[tuple[str, int], Row] | None = None
+        self._rows: list[Row] | None = None
+        self._pending: set[str] = set()
         self._next_look = self._next_try = 0.0
         self._trouble: tuple[float, str] | None = None
         self._remarks: list[str] = []
@@ -99,21 +100,26 @@ class Queue:
     def batch(self, name: str) -> Batch:
         """Return a batch of an earlier driver."""
         found = self._batches.setdefault(name, Batch(name, tried=True))
-        found.job = found.job or next((row.job for (batch, _), row in self._known().items() if batch == name), "")
+        found.job = found.job or next((row.job for row in self._known() if row.batch == name), "")
         return found
 
-    def knows(self, batch: str, index: int) -> bool:
-        """Return whether Slurm has a task of a batch that has not ended; asks it once."""
-        return (batch, index) in self._known()
+    def knows(self, batch: str) -> bool:
+        """Return whether Slurm has tasks of a batch that have not ended; asks it once."""
+        return any(row.batch == batch for row in self._known())
 
-    def _known(self) -> dict[tuple[str, int], Row]:
+    def _known(self) -> list[Row]:
         while self._rows is None:
             answer = self._ask(active=self._name)
             if answer is None:
                 time.sleep(1.0)
             else:
-                self._rows = _by_task(Row(*row) for row in answer["active"])
+                self._rows = self._heard(answer["active"])
         return self._rows
+
+    def _heard(self, active: Iterable[Sequence[Any]]) -> list[Row]:
+        rows = [Row(*row) for row in active]
+        self._pending = {row.name for row in rows if row.waits}
+        return rows
 
     def add(self, batch: Batch) -> None:
         """Let a batch be submitted next."""
@@ -136,6 +142,8 @@ class Queue:
                 continue
             self._to_submit.pop(0)
             batch.content, batch.job = None, answer.get("submit", "")
+            if batch.job:
+                self._pending |= {f"{batch.job}_{index}" for index in range(batch.tasks)}
             if "wrong" in answer:
                 refused[batch.name] = answer["wrong"]
             self._next_look = min(self._next_look, time.monotonic() + SOON)
@@ -153,7 +161,9 @@ class Queue:
 
     def look(self, tasks: Collection[Task]) -> None:
         """Ask Slurm for the states of all tasks, if that is due."""
-        asked = [task for task in tasks if task.batch.job or (task.batch.tried and task.batch.content is None)]
+        asked = [
+            task for task in tasks if task.starts or task.batch.job or (task.batch.tried and not task.batch.content)
+        ]
         now = time.monotonic()
         if not asked or now < max(self._next_look, self._next_try):
             return
@@ -161,13 +171,16 @@ class Queue:
         if answer is None:
             return
         self._next_look = time.monotonic() + self._interval
-        rows = self._rows = _by_task(Row(*row) for row in answer["active"])
-        missing = [task for task in asked if (task.batch.name, task.index) not in rows]
+        rows = self._rows = self._heard(answer["active"])
+        names, batches = {row.name: row for row in rows}, _by_batch(rows)
+        missing = []
         for task in asked:
-            row = rows.get((task.batch.name, task.index))
-            if row is not None:
-                task.row, task.gone, task.seen = row, None, len(task.starts)
-                task.batch.job = task.batch.job or row.job
+            row = _of_task(task, names, batches)
+            if row is None:
+                missing.append(task)
+                continue
+            task.row, task.gone, task.seen = row, None, len(task.starts)
+            task.batch.job = task.batch.job or ("" if task.starts else row.job)
         self._look_up([task for task in missing if task.gone is None])
 
     def _look_up(self, missing: Collection[Task]) -> None:
@@ -176,13 +189,31 @@ class Queue:
         answer = self._ask(ended=jobs) if missing else None
         if answer is None:
             return
-        rows = {f"{row.job}_{row.index}": row for row in (Row(*each) for each in answer["ended"])}
+        rows = [Row(*each) for each in answer["ended"]]
+        names, jobs_rows = {row.name: row for row in rows}, {row.job: row for row in rows}
         for task in missing:
-            row = rows.get(task.slurm_name)
-            if row is not None and row.batch not in ("", task.batch.name):
+            row = names.get(task.slurm_name)
+            if row is None and not task.starts:
+                row = jobs_rows.get(task.batch.job)  # any of its batch could have taken it
+            if row is not None and row.batch not in ("", task.claimed_in):
                 row = None  # a controller that lost its state has given the id to another array
             if row is None or row.ended:
                 task.row, task.gone = row, time.monotonic()
+
+    @property
+    def pending(self) -> int:
+        """How many tasks wait in Slurm's queue, as far as is known."""
+        return len(self._pending)
+
+    def begun(self, name: str) -> None:
+        """Note that a task has begun."""
+        self._pending.discard(name)
+
+    def cancel_pending(self, but: Collection[str]) -> None:
+        """Cancel the tasks that wait but for some, as there is nothing for them to run."""
+        names = sorted(self._pending.difference(but))
+        if names and time.monotonic() >= self._next_try and self._ask(cancel=names) is not None:
+            self._pending.difference_update(names)
 
     def cancel(self, tasks: Collection[Task]) -> bool:
         """Cancel tasks; return whether Slurm took it."""
@@ -212,14 +243,20 @@ class Queue:
             yield from (Remark(first.number, first.attempt, text) for text in said)
 
 
-def _by_task(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
-    """Return rows by batch and index; of a batch that arrived twice, the task that runs."""
-    found: dict[tuple[str, int], Row] = {}
+def _by_batch(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
     for row in rows:
-        known = found.get((row.batch, row.index))
-        if known is None or known.waits:
-            found[row.batch, row.index] = row
+        found.setdefault(row.batch, []).append(row)
     return found
+
+
+def _of_task(task: Task, names: Mapping[str, Row], batches: Mapping[str, Sequence[Row]]) -> Row | None:
+    """Return the row of the task that has an attempt; where none has it yet, that of one which can take it."""
+    row = names.get(task.slurm_name)
+    if task.starts or (row is not None and row.batch == task.batch.name):
+        return row if row is not None and row.batch == task.claimed_in else None
+    can = batches.get(task.batch.name, ())
+    return next((row for row in can if row.waits), can[0] if can else None)
 
 
 def ending(site: Site, name: str) -> str:

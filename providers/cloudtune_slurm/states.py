@@ -99,6 +99,11 @@ class Row:
     batch: str = ""
 
     @property
+    def name(self) -> str:
+        """The name of the task, ``123_4``."""
+        return f"{self.job}_{self.index}"
+
+    @property
     def ended(self) -> bool:
         """Whether the task has ended; False for a state that a newer Slurm has invented."""
         return self.state in ENDED

@@ -20,12 +20,21 @@ class Batch:
         content: what is submitted; None once it was, or by an earlier driver.
         job: its id in Slurm; "" while that is not known.
         tried: whether it was submitted, or an attempt to do so may have succeeded.
+        tasks: how many tasks its job has.
+        offered: when it was offered to tasks that have begun, in seconds of `time.monotonic`; None if it was not.
     """
 
     name: str
     content: Mapping[str, Any] | None = None
     job: str = ""
     tried: bool = False
+    tasks: int = 0
+    offered: float | None = None
+
+    @property
+    def out(self) -> bool:
+        """Whether tasks may know it."""
+        return self.tried or self.offered is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +44,7 @@ class Task:
     Attributes:
         mirror: its files on this machine.
         batch: the array.
-        index: of its task in it, which may run further attempts before and after it.
+        index: of the task in it that comes to it first; another may be faster.
         row: what Slurm said of it last; None before.
         seen: how often it had begun when Slurm said that.
         told: what it waits for, as its driver was told; "" for nothing.
@@ -82,8 +91,13 @@ class Task:
         return self.row.reason.split(",")[0] if self.row is not None and self.waits else ""
 
     @property
+    def claimed_in(self) -> str:
+        """The batch that the task was submitted in which has it; its own before."""
+        return str(self.starts[0].get("batch", self.batch.name)) if self.starts else self.batch.name
+
+    @property
     def slurm_name(self) -> str:
-        """The name of the task in Slurm, ``123_4``; "" while that is not known."""
+        """The name of the task in Slurm that has it, or comes to it first, ``123_4``; "" while that is not known."""
         if self.starts:
             return str(self.starts[0]["task"])
         return f"{self.batch.job}_{self.index}" if self.batch.job else ""
@@ -94,6 +108,10 @@ class Task:
         ends = [*following, time.time()]
         spans = ((start.get("ended") or end) - start["started"] for start, end in zip(self.starts, ends, strict=False))
         return float(sum(max(0.0, span) for span in spans))
+
+    def age(self) -> float:
+        """Return the seconds since its last start; 0 before."""
+        return max(0.0, time.time() - self.starts[-1]["started"]) if self.starts else 0.0
 
     def question(self, settle: float) -> dict[str, Any]:
         """Return what the agent has to know to read its files; see `cloudtune_slurm.agent`.

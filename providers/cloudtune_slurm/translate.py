@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support
 from cloudtune.provider.driven_plan import driven_request
 from cloudtune.spec.job import TuningJob
+from cloudtune_slurm.orders import SHARE
 from cloudtune_slurm.placement import Placement, SlurmJob
 from cloudtune_slurm.settings import SlurmSettings
 from cloudtune_slurm.support import SUPPORT
@@ -48,6 +49,7 @@ def translate(job: TuningJob, settings: SlurmSettings, mounts: Mapping[str, Path
         "cpus": job.compute.cpus,
         "image": job.trial.model_dump(mode="json")["image"],
         "settings": {**own.model_dump(mode="json"), "data": "shipped" if shipped else "shared"},
+        "share": _share(own),
         "sbatch": list(options(job, own)),
     }
     return ledger.close(job, "driven", request, Machines("task of the cluster", count=job.compute.count))
@@ -97,9 +99,19 @@ def _resources(job: TuningJob, placement: Placement) -> list[str]:
     return found + ([f"--gres={','.join(gres)}"] if gres else [])
 
 
+def _share(placement: SlurmJob) -> float:
+    """Return the seconds for which a task begins trials: half of what Slurm's limit gives it, if the user says one."""
+    if placement.time is None:
+        return SHARE
+    before = int(placement.signal.partition("@")[2] or 60)
+    return max(0.0, min(SHARE, (placement.time.total_seconds() - before) / 2))
+
+
 def _limit(job: TuningJob, placement: SlurmJob) -> int | None:
     """Return Slurm's limit of time in minutes; None for the partition's."""
     if placement.time is not None:
         return max(1, math.ceil(placement.time.total_seconds() / 60))
-    limit = job.limits.trial_time
-    return None if limit is None else math.ceil((limit.total_seconds() * placement.trials_per_task + _MARGIN) / 60)
+    if job.limits.trial_time is None:
+        return None
+    limit, many = job.limits.trial_time.total_seconds(), placement.trials_per_task
+    return math.ceil(((limit + SHARE if many is None else limit * many) + _MARGIN) / 60)

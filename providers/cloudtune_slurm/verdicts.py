@@ -20,19 +20,24 @@ def judged(setting: Setting, number: int, attempt: int, news: Mapping[str, Any],
         setting: of the run.
         number: of the trial.
         attempt: which start of it.
-        news: with ``ended``, and ``printed`` where it left no record; see `cloudtune_slurm.agent`.
+        news: with ``ended``, ``starts``, whether its driver has ``cancelled`` its task, and ``printed`` where it left no
+            record; see `cloudtune_slurm.agent`.
         state: of its task in Slurm; "" if that is not known any more.
         log: path of the trial's log.
     """
     outcome, recorded = news["ended"], news["ended"]["why"] != "lost"
     if recorded and by_itself(outcome):
         return ended_of(setting, number, attempt, outcome, log)
+    if recorded and outcome["why"] == "stopped" and state not in (*LOST, *FAILED):
+        state = "TIMEOUT"  # the signal comes before the limit, and it ended in time
+    if state == "TIMEOUT" and any(start.get("turn") for start in news["starts"][-1:]):
+        return Ended(number, attempt, "its task's time was over, of which other trials had taken a part", lost=True)
+    if state == "CANCELLED" and news["cancelled"]:
+        return Ended(number, attempt, "its task was cancelled as it seemed to have nothing more to run", lost=True)
     if state in LOST:
         return Ended(number, attempt, LOST[state], lost=True)
     if state in FAILED:
         return Ended(number, attempt, FAILED[state])
-    if recorded and outcome["why"] == "stopped":  # by the signal before the limit, upon which it ended in time
-        return Ended(number, attempt, FAILED["TIMEOUT"])
     if recorded:
         return ended_of(setting, number, attempt, outcome, log)
     if state == "FAILED":

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -25,11 +26,15 @@ _END_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 PROGRAMS = ("setpriv", "munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 
+_IDS = 10_000
+"""Most ids of jobs that a controller gives before the next one starts."""
+
 PROFILE: dict[str, Any] = {"provider": "slurm", "poll": 0.1, "interval": 0.5, "settle": 0.5}
 """A profile that looks often."""
 
 _CONFIG = """\
 ClusterName=test
+FirstJobId=1
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 AuthType=auth/munge
@@ -78,18 +83,28 @@ class SlurmCluster:
         folder: with its configuration, state and logs.
         nodes: their names.
         config: the file that ``SLURM_CONF`` names.
+        controllers: how many have been started.
     """
 
     folder: Path
     nodes: tuple[str, ...]
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    controllers: int = 0
 
     @property
     def config(self) -> Path:
         return self.folder / "slurm.conf"
 
     def start(self, name: str) -> None:
-        """Start the controller (``slurmctld``), ``munged`` or a node by its name."""
+        """Start the controller (``slurmctld``), ``munged`` or a node by its name.
+
+        A controller that was killed would give its last ids once more, upon which Slurm drains the nodes that know them:
+        each that starts gives higher ones.
+        """
+        if name == "slurmctld":
+            self.controllers += 1
+            said = re.sub(r"(?m)^FirstJobId=.*", f"FirstJobId={self.controllers * _IDS}", self.config.read_text())
+            self.config.write_text(said)
         words = {
             "munged": ["munged", "--foreground", f"--key-file={self.folder}/munge/key", f"--socket={self.folder}/munge/socket",
                        f"--pid-file={self.folder}/munge/pid", f"--log-file={self.folder}/munge/log", f"--seed-file={self.folder}/munge/seed", "--force"],
@@ -138,12 +153,7 @@ class SlurmCluster:
         while time.monotonic() < until:
             with contextlib.suppress(subprocess.CalledProcessError):
                 said = self.call("sinfo", "--noheader", "--Node", "--format=%N %t")
-                for name in {
-                    line.split()[0] for line in said.splitlines() if line.split()[1].startswith(("drain", "drng"))
-                }:
-                    self.call(
-                        "scontrol", "update", f"NodeName={name}", "State=RESUME"
-                    )  # it had a job that the controller forgot
+                self._resume(said)
                 if wanted <= {
                     line.split()[0] for line in said.splitlines() if line.split()[1] in ("idle", "mix", "alloc")
                 }:
@@ -152,6 +162,14 @@ class SlurmCluster:
         raise AssertionError(
             f"the cluster is not up: {said}\n{(self.folder / 'log' / 'slurmctld.said').read_text()[-2000:]}"
         )
+
+    def resume_drained(self) -> None:
+        """Let nodes take jobs again that Slurm has drained, as after a job that the controller forgot."""
+        self._resume(self.call("sinfo", "--noheader", "--Node", "--format=%N %t"))
+
+    def _resume(self, said: str) -> None:
+        for name in {line.split()[0] for line in said.splitlines() if line.split()[1].startswith(("drain", "drng"))}:
+            self.call("scontrol", "update", f"NodeName={name}", "State=RESUME")
 
     def queued(self) -> list[str]:
         """The tasks that have not ended; what Slurm only cleans up behind has."""

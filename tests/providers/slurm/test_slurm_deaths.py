@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,8 @@ def test_cancel_without_a_driver_takes_what_only_waits_out_of_the_queue(
 def test_a_controller_that_restarts_is_waited_for(
     cluster: SlurmCluster, job: Job, submit: Submit, project: Path
 ) -> None:
-    run = restarted(cluster, submit(job(WAITS, limits={"trials": 12, "parallel": 6})), project, signal.SIGTERM)
+    tuning = job(WAITS, limits={"trials": 12, "parallel": 6}, slurm={"trials_per_task": 1})  # else no task is asked for
+    run = restarted(cluster, submit(tuning), project, signal.SIGTERM)
     assert ended_well(run) == [(TrialState.COMPLETED, 1)] * 12, messages(run)
     assert "Slurm answers again" in messages(run)
 
@@ -285,23 +287,28 @@ with diary.open("a") as file:
 def test_thirty_kills_of_the_driver_lose_nothing_and_run_nothing_twice(
     cluster: SlurmCluster, job: Job, submit: Submit, project: Path
 ) -> None:
-    chance, trials = random.Random(5), 90
-    run = submit(job(NOTES.format(folder=str(project)), limits={"trials": trials, "parallel": 12}))
-    for _ in range(30):
-        seen = lines_of(project / "diary")
-        until = min(len(seen) + chance.randrange(6), 2 * trials - 2)
-        wait_until(lambda until=until: len(lines_of(project / "diary")) >= until or run.state.ended)
+    chance, trials, kills = random.Random(5), 300, 0
+    run = submit(job(NOTES.format(folder=str(project)), limits={"trials": trials, "parallel": 6}))
+    while kills < 30 and run.state is not RunState.COMPLETED:
+        until = min(len(lines_of(project / "diary")) + chance.randrange(6), 2 * trials - 2)
+        wait_until(partial(has_come_to, run, project / "diary", until))
         threading.Event().wait(chance.random() * 0.3)  # the moment within the driver's work
         with contextlib.suppress(StopIteration, ProcessLookupError):
             kill_driver(run)
+            kills += 1
         wait_until(lambda: run.state in (RunState.INTERRUPTED, RunState.COMPLETED))
         if run.state is RunState.INTERRUPTED:
             run.resume()
+    assert kills == 30
     assert run.wait() is RunState.COMPLETED, messages(run)
     assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * trials
     ends = [line for line in lines_of(project / "diary") if line.startswith("end")]
     assert sorted(int(line.split()[1]) for line in ends) == list(range(trials)), "each trial came to its end once"
     assert not cluster.queued()
+
+
+def has_come_to(run: Run, diary: Path, lines: int) -> bool:
+    return len(lines_of(diary)) >= lines or run.state.ended
 
 
 def lines_of(path: Path) -> list[str]:

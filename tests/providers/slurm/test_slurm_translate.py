@@ -16,7 +16,7 @@ from cloudtune_slurm import states
 from cloudtune_slurm.claims import NOBODY, by_itself, claim, fence, has_ended, note_end, of_start, starts_of, still_runs
 from cloudtune_slurm.placement import Placement
 from cloudtune_slurm.settings import SlurmSettings
-from cloudtune_slurm.task import run
+from cloudtune_slurm.task import Task
 from cloudtune_slurm.verdicts import judged
 
 
@@ -72,7 +72,8 @@ def test_what_the_job_says_counts_before_the_profile() -> None:
     ("fields", "minutes"),
     [
         ({"slurm": {"time": "90s"}}, "--time=2"),
-        ({"limits": {"trial_time": "1h"}}, "--time=63"),
+        ({"limits": {"trial_time": "1h"}}, "--time=65"),
+        ({"limits": {"trial_time": "1h"}, "slurm": {"trials_per_task": 1}}, "--time=63"),
         ({"limits": {"trial_time": "1h"}, "slurm": {"time": "2h"}}, "--time=120"),
         ({"limits": {"trial_time": "1m"}, "slurm": {"trials_per_task": 10}}, "--time=13"),
     ],
@@ -163,10 +164,12 @@ def test_a_reason_is_said_in_words(reason: str, said: str) -> None:
 
 
 def outcome(status: int | None, why: str = "") -> dict[str, Any]:
-    return {"ended": {"status": status, "why": why, "message": "", "peak": 0}}
+    starts = [{"task": "12_0", "turn": 0}]
+    return {"ended": {"status": status, "why": why, "message": "", "peak": 0}, "starts": starts, "cancelled": False}
 
 
-LEFT = {"ended": dict(NO_WORD), "printed": "module: command not found"}
+LEFT = {"ended": dict(NO_WORD), "printed": "module: command not found", "starts": [], "cancelled": False}
+SECOND = {"starts": [{"task": "12_0", "turn": 1}]}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +182,9 @@ LEFT = {"ended": dict(NO_WORD), "printed": "module: command not found"}
         (outcome(9), "FAILED", "it was killed (SIGKILL)", False, True),
         (outcome(15, "stopped"), "CANCELLED", "somebody cancelled it", False, False),
         (outcome(0, "stopped"), "COMPLETED", "Slurm ended it at its limit of time", False, False),
+        (outcome(15, "stopped") | SECOND, "TIMEOUT", "its task's time was over", True, False),
+        (outcome(0, "stopped") | SECOND, "COMPLETED", "its task's time was over", True, False),
+        (outcome(15, "stopped") | {"cancelled": True}, "CANCELLED", "its task was cancelled", True, False),
         (LEFT, "NODE_FAIL", "its node failed", True, False),
         (LEFT, "TIMEOUT", "Slurm ended it at its limit of time", False, False),
         (LEFT, "FAILED", "its job failed before the trial began: module: command not found", False, True),
@@ -203,16 +209,16 @@ def test_an_end_by_a_signal_may_be_slurms(status: int, own: bool) -> None:
 
 def test_one_task_alone_has_an_attempt(tmp_path: Path) -> None:
     files = TrialFiles(str(tmp_path), 1)
-    assert claim(files, "12_0", "n1")
-    assert not claim(files, "13_0", "n2")  # the same batch, submitted twice
+    assert claim(files, "12_0", node="n1")
+    assert not claim(files, "13_0", node="n2")  # the same batch, submitted twice
     note_end(files)
-    assert claim(files, "12_0", "n3")  # requeued
+    assert claim(files, "12_0", node="n3")  # requeued
     assert [(start["node"], "ended" in start) for start in starts_of(files)] == [("n1", True), ("n3", False)]
     assert of_start(files, 2).record != of_start(files, 1).record == files.record
     assert still_runs(files, 2)
     fence(files)
     assert not still_runs(files, 2)
-    assert not claim(files, "12_0", "n1")  # requeued, after its driver has given it up
+    assert not claim(files, "12_0", node="n1")  # requeued, after its driver has given it up
     assert len(starts_of(files)) == 2
     other = TrialFiles(str(tmp_path), 2)
     fence(other)
@@ -227,7 +233,7 @@ def test_an_attempt_that_has_ended_is_not_run_again_for_a_controller_that_does_n
     mine = TrialFiles(str(tmp_path / "trials" / "00000"), 1)
     assert claim(mine, "12_0")
     Path(mine.record).write_text(f"1 1\n1 1\n{json.dumps(outcome(0)['ended'])}\n")
-    assert run(tmp_path, shared, order, {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "0"}) == 0
+    assert Task(tmp_path, "12_0", "b", {}).run(shared, order) is None
     assert not (tmp_path / "ran").exists()
     assert len(starts_of(mine)) == 1
     assert not has_ended(files)
