@@ -22,7 +22,8 @@ from typing import Any
 SIZES = (1_000, 10_000, 100_000)
 SEARCHED = (1_000, 3_000)
 LOOKS = {
-    "ls": ("ls",), "show": ("show", "it"), "best": ("best", "it"), "trials (all)": ("trials", "it"),
+    "ls": ("ls",), "show": ("show", "it"), "best": ("best", "it"), "trials --limit": ("trials", "it", "--limit", "100"),
+    "trials (all)": ("trials", "it"),
     "trials --json": ("trials", "it", "--json"),
 }  # fmt: skip
 _LAST = 50

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.costs.views import RunCost, run_cost
+from cloudtune.costs.views import RunCost, cost_of
 from cloudtune.driver.listeners import is_served, listeners_of, may_ask
 from cloudtune.driver.standing import lost_emulators, resumable_if_broken_off, revive
 from cloudtune.errors import (
@@ -31,6 +31,7 @@ from cloudtune.remote.resolving import config_folder, provider_of
 from cloudtune.report import write_report
 from cloudtune.results.confirmation import Confirmed, settled
 from cloudtune.results.constraints import nearest_trial
+from cloudtune.results.contenders import contenders
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.results.progress import Watcher
 from cloudtune.results.tables import parquet, report_rows, to_pandas, trial_rows
@@ -39,7 +40,8 @@ from cloudtune.space.space import Values
 from cloudtune.spec.first import first_problems
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.enqueued import enqueue, enqueued, refuse_where_none_is_taken
-from cloudtune.store.records import ELSEWHERE, WRITTEN, Report, RunRecord, RunState, Trial
+from cloudtune.store.outcomes import charges, page
+from cloudtune.store.records import ELSEWHERE, WRITTEN, Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:
@@ -214,6 +216,15 @@ class Run(RunHandle):
         """Return a trial; None if it does not exist."""
         return self._store.trial(number)
 
+    def page(self, *states: TrialState, limit: int | None = None, skip: int = 0) -> list[Trial]:
+        """Return some trials by number: at most `limit` of those in one of the states, after the first `skip` of them."""
+        return page(self._store, states, limit, skip)
+
+    @property
+    def contenders(self) -> list[Trial]:
+        """The trials that `best`, `front`, `nearest` and `confirmed` follow from: of many trials a few."""
+        return contenders(self._store, self.job.objective, self.job.constraints)
+
     def reports(self, number: int | None = None) -> Iterator[Report]:
         """Yield the reports of all trials, or of one, in the order in which they came."""
         return self._store.reports(number)
@@ -233,7 +244,7 @@ class Run(RunHandle):
 
         A trial is feasible if it completed and keeps every constraint of the job.
         """
-        return best_trial(self.job.objective, self.job.constraints, self.trials())
+        return best_trial(self.job.objective, self.job.constraints, self.contenders)
 
     @property
     def confirmed(self) -> dict[int, Confirmed]:
@@ -241,22 +252,22 @@ class Run(RunHandle):
 
         `best` is the candidate with the best mean then. A confirmation that was cut short decides nothing, and is not here.
         """
-        return settled(self.trials())
+        return settled(self.contenders)
 
     @property
     def front(self) -> list[Trial]:
         """The feasible trials that no other beats in every objective, by number."""
-        return pareto_front(self.job.objective, self.job.constraints, self.trials())
+        return pareto_front(self.job.objective, self.job.constraints, self.contenders)
 
     @property
     def nearest(self) -> Trial | None:
         """Where no trial is feasible, the completed one that violates the constraints least; else None."""
-        return nearest_trial(self.job.objective, self.job.constraints, self.trials())
+        return nearest_trial(self.job.objective, self.job.constraints, self.contenders)
 
     @property
     def cost(self) -> RunCost | None:
         """What its trials have cost so far, as far as prices are known; None where nothing is."""
-        return run_cost(self.record, self.trials(), self.job)
+        return cost_of(self.record, charges(self._store), self.job)
 
     def resume(self) -> "Run":
         """Resume an interrupted run, without waiting for it; finished trials are kept, none is run twice.

@@ -1,10 +1,15 @@
-"""Validation and shell completion of arguments and options with a fixed set of words."""
+"""Validation and shell completion of arguments and options with a fixed set of words, and the orders of trials that they name."""
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from cloudtune.errors import CloudtuneError, suggest
+
+if TYPE_CHECKING:
+    from cloudtune.run import Run
+    from cloudtune.store.records import Trial
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -50,3 +55,26 @@ def complete_orders(ctx: click.Context, param: click.Parameter, incomplete: str)
     except CloudtuneError:  # there is no run yet
         metrics = []
     return [word for word in dict.fromkeys([*ORDERS, *metrics]) if word.startswith(incomplete)]
+
+
+def in_order(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
+    """Return trials of a run in an order of `ORDERS` but number, or by a metric, the best first.
+
+    Raises:
+        click.UsageError: no trial has such a metric.
+    """
+    if sort == "duration":
+        return sorted(found, key=lambda trial: -(trial.duration or 0))
+    if sort == "state":
+        return sorted(found, key=lambda trial: trial.state.value)
+    objectives = [each.metric for each in made.job.objective]
+    if sort == "cost" and not any("cost" in trial.metrics for trial in found):
+        return sorted(found, key=lambda trial: -(trial.cost or 0))
+    known = list(dict.fromkeys([*ORDERS, *objectives, *sorted({m for trial in made.trials() for m in trial.metrics})]))
+    if sort not in known:
+        raise click.UsageError(f"no trial has a metric {sort!r}; {suggest(sort, known)}")
+    upward = any(each.metric == sort and each.goal == "maximize" for each in made.job.objective)
+    return sorted(
+        found,
+        key=lambda trial: (sort not in trial.metrics, (-1 if upward else 1) * trial.metrics.get(sort, 0.0)),
+    )

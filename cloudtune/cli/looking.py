@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cloudtune.cli.choosing import ORDERS, complete_orders, completing, known_states, trial_states
+from cloudtune.cli.choosing import complete_orders, completing, in_order, known_states, trial_states
 from cloudtune.cli.launching import run_argument
 from cloudtune.cli.output import (
     best_lines,
@@ -19,7 +19,7 @@ from cloudtune.cli.output import (
     print_table,
 )
 from cloudtune.costs.views import currency_of, trial_cost
-from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
+from cloudtune.errors import CloudtuneError, DamagedRun, StoreError
 from cloudtune.looking.data import best_text, nearest_data, run_data, seen_text, trial_data
 from cloudtune.looking.once import ReadOnce
 from cloudtune.looking.words import counts_text, scalar
@@ -28,6 +28,7 @@ from cloudtune.results.constraints import feasible_text, nothing_feasible, reaso
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command, command_in, path_word
 from cloudtune.store.projects import known_projects, project_folder, remember
+from cloudtune.store.records import TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -87,9 +88,9 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
     runs, damaged = _runs_in(projects)
     if (runs or damaged) and not all_projects:
         remember(here)
-    troubles = ask(runs)
+    troubles = ask([each.run for each in runs])
     if as_json or output != "table":
-        rows = [{**run_data(run.record, troubles.get(run.id, "")), "project": str(run.project)} for run in runs]
+        rows = [_run_row(each.run, troubles) for each in runs]
         rows += [_damaged_data(error, folder) for folder, error in damaged]
         _write(rows, "json" if as_json else output)
     elif runs or damaged:
@@ -97,6 +98,10 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
     else:
         hint = "" if all_projects else "; those of other folders: cloudtune ls --all-projects"
         click.echo(f"no runs yet; start one with: {_first_command(here)}{hint}", err=True)
+
+
+def _run_row(run: "Run", troubles: "Mapping[str, str]") -> dict[str, object]:
+    return {**run_data(run.record, troubles.get(run.id, "")), "project": str(run.project)}
 
 
 def _first_command(project: Path) -> str:
@@ -108,8 +113,8 @@ def _first_command(project: Path) -> str:
     return f"{command_in(project, 'run')} {path_word(near)}"
 
 
-def _runs_in(projects: "Sequence[Path]") -> "tuple[list[Run], list[tuple[Path, DamagedRun]]]":
-    """Return the runs of some projects, and the errors of damaged runs with their projects.
+def _runs_in(projects: "Sequence[Path]") -> "tuple[list[ReadOnce], list[tuple[Path, DamagedRun]]]":
+    """Return the runs of some projects, and the errors of runs that cannot be shown, since they are damaged, with their projects.
 
     Raises:
         StoreError: the only project's store cannot be read; of several projects, the error is printed to stderr.
@@ -117,7 +122,7 @@ def _runs_in(projects: "Sequence[Path]") -> "tuple[list[Run], list[tuple[Path, D
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.store.store import Store  # noqa: PLC0415
 
-    runs: list[Run] = []
+    runs: list[ReadOnce] = []
     damaged: list[tuple[Path, DamagedRun]] = []
     for project in projects:
         try:
@@ -125,8 +130,8 @@ def _runs_in(projects: "Sequence[Path]") -> "tuple[list[Run], list[tuple[Path, D
             for record in store.records():
                 try:
                     made = api.attach(record.id, project=project)
-                    _ = made.job, made.plan, made.trials(), made.events()
-                    runs.append(made)
+                    _ = made.plan, made.events()
+                    runs.append(ReadOnce(made))
                 except DamagedRun as error:
                     damaged.append((project, error))
             damaged += [(project, error) for error in store.damaged()]
@@ -142,20 +147,19 @@ def _damaged_data(error: "DamagedRun", project: "Path") -> dict[str, object]:
 
 
 def _print_runs(
-    runs: "Sequence[Run]",
+    runs: "Sequence[ReadOnce]",
     damaged: "Sequence[tuple[Path, DamagedRun]]",
     troubles: "Mapping[str, str]",
     *,
     all_projects: bool,
 ) -> None:
     rows: list[tuple[object, ...]] = []
-    for run in runs:
-        read = ReadOnce(run)
+    for known in runs:
+        run, read = known.run, known if known.record.state.ended else ReadOnce(known.run)
         record, cost = read.record, read.cost
         notes = [seen_text(record, troubles[record.id])] if record.id in troubles else []
         notes += [str(run.project)] if all_projects else []
         when, took = moment(record.created), brief_duration(record.elapsed)
-        count = sum(run.counts().values())
         spent = "" if cost is None else str(cost)
         rows.append(
             (
@@ -164,9 +168,9 @@ def _print_runs(
                 record.state.value,
                 when,
                 took,
-                count,
+                sum(read.counts.values()),
                 spent,
-                best_text(read, read.trials, cell),
+                best_text(read, cell),
                 "; ".join(notes),
             )
         )
@@ -197,7 +201,7 @@ def show(run_id: str, *, as_json: bool) -> None:
     from cloudtune.store.enqueued import shown  # noqa: PLC0415
 
     made, trouble = _attach_and_refresh(run_id)
-    read, counts = ReadOnce(made), made.counts()
+    read = ReadOnce(made)
     record, best, cost = read.record, read.best, read.cost
     if as_json:
         events = [{"time": when, "trial": trial, "message": message} for when, trial, message in made.events()]
@@ -205,7 +209,7 @@ def show(run_id: str, *, as_json: bool) -> None:
             **run_data(record, trouble),
             "project": str(made.project),
             "strategy": _strategy(made),
-            "counts": counts,
+            "counts": read.counts,
             "cost": cost and cost.to_data(),
             "enqueued": made.enqueued,
         }
@@ -225,7 +229,7 @@ def show(run_id: str, *, as_json: bool) -> None:
         ("took", brief_duration(record.elapsed)),
         *([] if cost is None else [("cost", str(cost))]),
         ("strategy", _strategy(made)),
-        ("trials", counts_text(counts)),
+        ("trials", counts_text(read.counts)),
         *(("enqueued", shown(given)) for given in made.enqueued),
         ("folder", str(made.folder)),
     ]
@@ -233,7 +237,7 @@ def show(run_id: str, *, as_json: bool) -> None:
         click.echo(f"{name:<9}{value}")
     if best is not None:
         click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective, read.confirmed)))
-    if nothing := nothing_feasible(made.job.objective, made.job.constraints, read.trials):
+    if nothing := nothing_feasible(made.job.objective, made.job.constraints, read.contenders):
         click.echo(f"best     {nothing}")
     for when, trial, message in made.events()[-10:]:
         text = as_read_here(message, record.id, made.project)
@@ -265,23 +269,36 @@ def _strategy(run: "Run") -> str:
     help="Only trials in this state; repeatable.",
     shell_complete=completing(trial_states),
 )
-@click.option("--limit", type=int, help="At most so many.")
+@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@click.option("--skip", type=click.IntRange(min=0), default=0, help="Leave out so many of the first.")
 @click.option("--reports", is_flag=True, help="List what they reported on the way instead: their learning curves.")
 @json_option
 @output_option
 def trials(
-    run_id: str, sort: str, states: tuple[str, ...], limit: int | None, *, reports: bool, as_json: bool, output: str
+    run_id: str,
+    sort: str,
+    states: tuple[str, ...],
+    limit: int | None,
+    skip: int,
+    *,
+    reports: bool,
+    as_json: bool,
+    output: str,
 ) -> None:
     """List the trials of a run.
 
     \b
     Examples:
       cloudtune trials --state completed --sort loss --limit 5
+      cloudtune trials --limit 100 --skip 200
       cloudtune trials --reports -o reports.csv
     """
     made = _attach(run_id)
-    found = [trial for trial in made.trials() if not states or trial.state.value in states]
-    found = _sorted(made, found, sort)[:limit]
+    chosen = [TrialState(state) for state in states]
+    if sort == "number":
+        found = made.page(*chosen, limit=limit, skip=skip)
+    else:
+        found = in_order(made, made.page(*chosen), sort)[skip:][:limit]
     if reports:
         _write_reports(made, found, "json" if as_json else output)
     elif as_json or output == "json":
@@ -310,26 +327,6 @@ def _write_reports(made: "Run", found: "Sequence[Trial]", output: str) -> None:
 
 def _cell(value: object) -> str:
     return cell(value) if isinstance(value, float | int) else ""
-
-
-def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
-    if sort == "number":
-        return found
-    if sort == "duration":
-        return sorted(found, key=lambda trial: -(trial.duration or 0))
-    if sort == "state":
-        return sorted(found, key=lambda trial: trial.state.value)
-    objectives = [each.metric for each in made.job.objective]
-    if sort == "cost" and not any("cost" in trial.metrics for trial in found):
-        return sorted(found, key=lambda trial: -(trial.cost or 0))
-    known = list(dict.fromkeys([*ORDERS, *objectives, *sorted({m for trial in made.trials() for m in trial.metrics})]))
-    if sort not in known:
-        raise click.UsageError(f"no trial has a metric {sort!r}; {suggest(sort, known)}")
-    upward = any(each.metric == sort and each.goal == "maximize" for each in made.job.objective)
-    return sorted(
-        found,
-        key=lambda trial: (sort not in trial.metrics, (-1 if upward else 1) * trial.metrics.get(sort, 0.0)),
-    )
 
 
 def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
@@ -377,21 +374,21 @@ def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
       cloudtune best --params-only
     """
     made = _attach(run_id)
-    top = made.front if len(made.job.objective) > 1 else [trial for trial in [made.best] if trial is not None]
-    if not top and (nothing := nothing_feasible(made.job.objective, made.job.constraints, made.trials())):
+    read = ReadOnce(made)
+    top = read.front if len(made.job.objective) > 1 else [trial for trial in [read.best] if trial is not None]
+    if not top and (nothing := nothing_feasible(made.job.objective, made.job.constraints, read.contenders)):
         raise CloudtuneError(f"{made.id} has no best trial: {nothing}; see: {command('trials', made.id, made.project)}")
     if not top:
         raise CloudtuneError(f"{made.id} has no completed trial yet; see: {command('trials', made.id, made.project)}")
-    record, several = made.record, len(made.job.objective) > 1
+    record, several = read.record, len(made.job.objective) > 1
     if params_only:
         print_json([trial.parameters for trial in top] if several else top[0].parameters)
     elif as_json:
-        confirmed = {number: each.to_data() for number, each in made.confirmed.items()}
+        confirmed = {number: each.to_data() for number, each in read.confirmed.items()}
         found = [{**trial_data(trial, record, made.job), "confirmed": confirmed.get(trial.number)} for trial in top]
         print_json(found if several else found[0])
     else:
-        repeated = made.confirmed
-        click.echo("\n".join(line for trial in top for line in best_lines(trial, made.job.objective, repeated)))
+        click.echo("\n".join(line for trial in top for line in best_lines(trial, made.job.objective, read.confirmed)))
     return 0
 
 

@@ -1,6 +1,6 @@
 """What a run has cost, for those who show it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -57,8 +57,13 @@ def run_cost(record: "RunRecord", trials: "Sequence[Trial]", job: "TuningJob") -
         trials: of the run.
         job: the spec.
     """
+    return cost_of(record, (charge for trial in trials for charge in trial.charges), job)
+
+
+def cost_of(record: "RunRecord", charges: "Iterable[Charge]", job: "TuningJob") -> RunCost | None:
+    """Return what a run has cost, as `run_cost` does, by the charges of its trials."""
     driver = driver_charges(record)
-    charges = [*(charge for trial in trials for charge in trial.charges), *driver]
+    charges = [*charges, *driver]
     known = [charge for charge in charges if charge.amount is not None]
     if not known:
         return None

@@ -65,11 +65,15 @@ def run_data(record: "RunRecord", trouble: str = "") -> dict[str, Any]:
 
 
 class Judged(Protocol):
-    """A run whose trials are judged: `cloudtune.Run`, or the `Study` of one."""
+    """A run whose trials are judged: `cloudtune.Run`, what is read of it once, or its `Study`."""
 
     @property
     def job(self) -> "TuningJob":
         """The spec."""
+
+    @property
+    def contenders(self) -> "Sequence[Trial]":
+        """The trials that the others follow from."""
 
     @property
     def best(self) -> "Trial | None":
@@ -84,12 +88,11 @@ class Judged(Protocol):
         """What the repetitions of candidates say, by the candidate's number."""
 
 
-def best_text(run: Judged, trials: "Sequence[Trial]", show: "Callable[[float | None], str]") -> str:
+def best_text(run: Judged, show: "Callable[[float | None], str]") -> str:
     """Return the best trial's objective, or the number of trials on the Pareto front; "" before there is any.
 
     Args:
         run: whose best it is.
-        trials: of the run.
         show: returns a number as text.
     """
     objectives, best = run.job.objective, run.best
@@ -99,6 +102,6 @@ def best_text(run: Judged, trials: "Sequence[Trial]", show: "Callable[[float | N
         mean = "" if known is None else "mean "
         return ", ".join(f"{mean}{each.metric} = {show(values.get(each.metric))}" for each in objectives)
     front = run.front
-    if not front and nothing_feasible(objectives, run.job.constraints, trials):
+    if not front and nothing_feasible(objectives, run.job.constraints, run.contenders):
         return "none feasible"
     return f"{len(front)} on the front" if len(objectives) > 1 else ""

@@ -16,11 +16,13 @@ from cloudtune.errors.masking import masked_text
 from cloudtune.looking.asking import ask
 from cloudtune.looking.data import nearest_data, run_data, trial_data
 from cloudtune.looking.machines import needs_of, offer_data, offers_of
+from cloudtune.looking.once import ReadOnce
 from cloudtune.mcp.answers import MOST_ROWS, bounded
 from cloudtune.mcp.launching import Confirmations, launch, plan_data, planned, refuse_unless_agreed
 from cloudtune.mcp.policy import Policy
 from cloudtune.plugins.version import __version__
 from cloudtune.run import Run
+from cloudtune.store.records import TrialState
 from cloudtune.store.store import Store
 
 P = ParamSpec("P")
@@ -63,7 +65,7 @@ class Rows(BaseModel):
     """A list, perhaps shortened."""
 
     rows: list[dict[str, Any]]
-    total: int = Field(description="How many there are, of which these are the first.")
+    total: int = Field(description="How many there are, of which these are some.")
 
 
 class Lines(BaseModel):
@@ -199,19 +201,26 @@ def _add_reading(server: MCPServer, policy: Policy) -> None:
     def show(run: RunId = "latest", project: Project = None) -> Answer:
         """Say how a run stands: state, trials in each state, cost, best trial, and the last of what happened."""
         made, trouble = found(run, project)
-        record, cost, best = made.record, made.cost, made.best
+        read = ReadOnce(made)
+        record, cost, best = read.record, read.cost, read.best
         events = [{"time": when, "trial": trial, "message": message} for when, trial, message in made.events()[-20:]]
-        data = {**run_data(record, trouble), "counts": made.counts(), "cost": cost and cost.to_data(), "events": events}
+        data = {**run_data(record, trouble), "counts": read.counts, "cost": cost and cost.to_data(), "events": events}
         return Answer(data=bounded({**data, "best": best and trial_data(best, record, made.job), **nearest_data(made)}))
 
     @server.tool(annotations=_READS)
     @_told
-    def trials(run: RunId = "latest", project: Project = None, state: str | None = None, limit: Limit = 50) -> Rows:
+    def trials(
+        run: RunId = "latest",
+        project: Project = None,
+        state: TrialState | None = None,
+        limit: Limit = 50,
+        skip: Annotated[int, Field(ge=0, description="Leave out so many of the first.")] = 0,
+    ) -> Rows:
         """List the trials of a run with their parameters and metrics, in the order of their numbers."""
         made, _ = found(run, project)
-        listed = [trial for trial in made.trials() if state in (None, trial.state.value)]
-        rows = [trial_data(trial, made.record, made.job) for trial in listed[:limit]]
-        return Rows(rows=bounded(rows), total=len(listed))
+        counts, states = made.counts(), [] if state is None else [state]
+        rows = [trial_data(trial, made.record, made.job) for trial in made.page(*states, limit=limit, skip=skip)]
+        return Rows(rows=bounded(rows), total=counts.get(state, 0) if state else sum(counts.values()))
 
     @server.tool(annotations=_READS)
     @_told

@@ -65,6 +65,11 @@ class Study:
         """Return a copy for the charts of another objective."""
         return replace(self, aim=aim)
 
+    @property
+    def contenders(self) -> Sequence[Trial]:
+        """The trials that its best, its front and its nearest trial follow from: all."""
+        return self.trials
+
     @cached_property
     def space(self) -> Space:
         """The space of the job."""

@@ -11,13 +11,13 @@ from cloudtune.store.records import Trial
 
 def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tuple[float, ...] | None:
     """Return one loss per objective (lower is better whatever its goal); None unless all are present and finite."""
-    values = [metrics.get(objective.metric) for objective in objectives]
-    found = [value for value in values if value is not None and math.isfinite(value)]
-    if len(found) < len(objectives):
-        return None
-    return tuple(
-        value if objective.goal == "minimize" else -value for objective, value in zip(objectives, found, strict=True)
-    )
+    found = []
+    for objective in objectives:
+        value = metrics.get(objective.metric)
+        if value is None or not math.isfinite(value):
+            return None
+        found.append(value if objective.goal == "minimize" else -value)
+    return tuple(found)
 
 
 def best_trial(

@@ -227,7 +227,7 @@ class RunStore:
         """
         with store_errors(self.path):
             query = f"SELECT {self.store.columns} FROM runs WHERE id = ?"  # noqa: S608
-        rows = self._rows(run_record, query, self.id)
+        rows = self.rows(run_record, query, self.id)
         if not rows:
             raise RunNotFound(
                 f"there is no run {self.id!r} in {self.store.project}; `{command_in(self.store.project, 'ls')}` lists them"
@@ -239,7 +239,7 @@ class RunStore:
         query = f"SELECT {self.store.trial_columns} FROM trials WHERE run = ?"  # noqa: S608
         if states:
             query += f" AND state IN ({', '.join('?' * len(states))})"
-        return self._rows(trial_of, query + " ORDER BY number", self.id, *states)
+        return self.rows(trial_of, query + " ORDER BY number", self.id, *states)
 
     def launched(self) -> list[Trial]:
         """Return the trials by number of which an attempt runs, or waits for room at its place."""
@@ -248,7 +248,7 @@ class RunStore:
     def trial(self, number: int) -> Trial | None:
         """Return a trial; None if it does not exist."""
         query = f"SELECT {self.store.trial_columns} FROM trials WHERE run = ? AND number = ?"  # noqa: S608
-        rows = self._rows(trial_of, query, self.id, number) if abs(number) < 2**63 else []
+        rows = self.rows(trial_of, query, self.id, number) if abs(number) < 2**63 else []
         return rows[0] if rows else None
 
     def existing(self, number: int) -> Trial:
@@ -265,51 +265,56 @@ class RunStore:
     def history(self) -> list[Trial]:
         """Return all trials in the order of their last change: ended ones in the order in which they ended."""
         query = f"SELECT {self.store.trial_columns} FROM trials WHERE run = ? ORDER BY revision"  # noqa: S608
-        return self._rows(trial_of, query, self.id)
+        return self.rows(trial_of, query, self.id)
 
     def changes(self, since: int) -> tuple[int, list[Trial]]:
         """Return the trials that changed after a revision (0 for all), and the revision to pass next time."""
         query = (
             f"SELECT revision, {self.store.trial_columns} FROM trials WHERE run = ? AND revision > ? ORDER BY revision"  # noqa: S608
         )
-        rows = self._rows(lambda row: (row[0], trial_of(row[1:])), query, self.id, since)
+        rows = self.rows(lambda row: (row[0], trial_of(row[1:])), query, self.id, since)
         return (rows[-1][0] if rows else since), [trial for _, trial in rows]
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials in each state."""
         query = "SELECT state, count(*) FROM trials WHERE run = ? GROUP BY state"
-        return {TrialState(state).value: count for state, count in self._rows(tuple, query, self.id)}
+        return {TrialState(state).value: count for state, count in self.rows(tuple, query, self.id)}
 
     def reports(self, number: int | None = None) -> Iterator[Report]:
         """Yield the reports of all trials, or of one, in the order in which they came."""
         query = f"SELECT {self.store.report_columns} FROM reports WHERE run = ?"  # noqa: S608
         which = [] if number is None else [number]
         query += " AND number = ?" if which else ""
-        yield from self._rows(report_of, query + " ORDER BY rowid", self.id, *which)
+        yield from self.rows(report_of, query + " ORDER BY rowid", self.id, *which)
 
     def events(self) -> list[tuple[float, int | None, str]]:
         """Return the run's events in order: time, trial (None for the run itself), message."""
         query = "SELECT time, number, message FROM events WHERE run = ? ORDER BY rowid"
-        return self._rows(event_of, query, self.id)
+        return self.rows(event_of, query, self.id)
 
     def last_event(self) -> int:
         """Return the position of the last event, for `events_after`."""
-        last: int = self._rows(tuple, "SELECT coalesce(max(rowid), 0) FROM events")[0][0]
+        last: int = self.rows(tuple, "SELECT coalesce(max(rowid), 0) FROM events")[0][0]
         return last
 
     def events_after(self, last: int) -> tuple[int, list[tuple[float, int | None, str]]]:
         """Return the events after a position, and the new position."""
         query = "SELECT rowid, time, number, message FROM events WHERE run = ? AND rowid > ? ORDER BY rowid"
-        rows = self._rows(lambda row: (row[0], event_of(row[1:])), query, self.id, last)
+        rows = self.rows(lambda row: (row[0], event_of(row[1:])), query, self.id, last)
         return (rows[-1][0] if rows else last), [event for _, event in rows]
 
     def wish(self) -> str:
         """Return what a user has asked of the driver: ``""`` or ``"cancel"``."""
-        wish: str = self._rows(tuple, "SELECT wish FROM runs WHERE id = ?", self.id)[0][0]
+        wish: str = self.rows(tuple, "SELECT wish FROM runs WHERE id = ?", self.id)[0][0]
         return wish
 
-    def _rows(self, make: Callable[[Any], T], query: str, *arguments: object) -> list[T]:
+    def rows(self, make: Callable[[Any], T], query: str, *arguments: object) -> list[T]:
         """Return a query's rows, each converted by `make`.
+
+        Args:
+            make: from a row.
+            query: of SQL.
+            arguments: of the query.
 
         Raises:
             DamagedRun: what the store holds of this run is damaged.

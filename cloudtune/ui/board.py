@@ -19,7 +19,7 @@ from cloudtune.run import Run
 from cloudtune.store.changes import revision_of
 from cloudtune.store.records import RunState
 from cloudtune.store.store import RunStore, Store
-from cloudtune.ui.live_run import LiveRun, overview_row
+from cloudtune.ui.live_run import LiveRun, overview_row, read_once
 
 T = TypeVar("T")
 
@@ -123,8 +123,8 @@ class Board:
             known = self._rows.get(run.id)
             if known is not None and known[0] == key:
                 return known[1]
-            live = self.live(run.id) if record.state in _ACTIVE else LiveRun(run)
-            row = {**overview_row(live, live.study()), "seen": seen_text(record, trouble) if trouble else ""}
+            read = self.live(run.id).study() if record.state in _ACTIVE else read_once(run)
+            row = {**overview_row(run.store.project, read), "seen": seen_text(record, trouble) if trouble else ""}
         except DamagedRun as error:
             return _damaged(error, run.store.project)
         self._rows[run.id] = key, row

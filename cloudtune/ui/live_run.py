@@ -5,11 +5,12 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from cloudtune.costs.views import run_cost
 from cloudtune.errors import ProviderError
 from cloudtune.looking.data import best_text, seen_text
+from cloudtune.looking.once import ReadOnce
 from cloudtune.planning.plan import CHOSEN
 from cloudtune.remote.resolving import provider_of
 from cloudtune.report.study import Curve, Study, curve_of
@@ -220,7 +221,7 @@ class LiveRun:
         total = job.limits.trials
         left = None if record.state.ended else time_left(done, total, record.elapsed, job.limits.time)
         return {
-            **overview_row(self, study),
+            **overview_row(self.run.project, study),
             "facts": fact_texts(study),
             "strategy": next((note.message for note in study.plan.notes if note.path == CHOSEN), job.strategy.type),
             "mode": study.plan.mode,
@@ -256,23 +257,39 @@ class LiveRun:
         return found
 
 
-def overview_row(live: LiveRun, study: Study) -> dict[str, Any]:
-    """Return what the list of all runs says of one."""
-    record = study.record
-    cost = run_cost(record, study.trials, study.job)
+def read_once(store: RunStore) -> ReadOnce:
+    """Return what is to be said of a run that nobody watches.
+
+    Raises:
+        DamagedRun: what the store holds of it is damaged.
+    """
+    with suppress(ProviderError):
+        kept_environment(store)  # as in `LiveRun`
+    with one_moment(store.store):
+        return ReadOnce(Run(store, provider_of(store.record(), store.store.project)))
+
+
+def overview_row(project: Path, read: Study | ReadOnce) -> dict[str, Any]:
+    """Return what the list of all runs says of one.
+
+    Args:
+        project: whose store holds it.
+        read: what is known of it.
+    """
+    record, cost = read.record, read.cost
     return {
         "id": record.id,
         "name": record.name,
-        "project": str(live.run.project),
+        "project": str(project),
         "where": record.where,
         "emulated": record.emulated,
         "state": record.state.value,
-        "reason": as_read_here(record.reason, record.id, live.run.project),
+        "reason": as_read_here(record.reason, record.id, project),
         "created": record.created,
         "ended": record.ended,
         "elapsed": record.elapsed,
-        "trials": len(study.trials),
-        "total": study.job.limits.trials,
+        "trials": sum(read.counts.values()),
+        "total": read.job.limits.trials,
         "cost": "" if cost is None else str(cost),
-        "best": best_text(study, study.trials, number),
+        "best": best_text(read, number),
     }
