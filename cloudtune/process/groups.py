@@ -11,8 +11,8 @@ import signal
 import sys
 import time
 
-_PROC = "/proc/self/stat"
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_PROC_PIDTBSDINFO, _BSDINFO_SIZE = 3, 136  # macOS' sys/proc_info.h; struct proc_bsdinfo ends with the time of the start
 
 
 def signal_group(group: int, number: int) -> None:
@@ -46,10 +46,11 @@ def process_exists(pid: int) -> bool:
 def start_ticks(pid: int) -> str:
     """Return when a process started, in clock ticks since boot (proc(5): ``starttime``); "" if unknown.
 
-    Together with the id it identifies a process: ids are used again. Systems without ``/proc``, such as macOS, say it in seconds.
+    Together with the id it identifies a process: ids are used again. macOS says it in microseconds since 1970, as its clock
+    was then.
     """
-    if not os.path.exists(_PROC):  # noqa: PTH110  # pathlib would double the keeper's start
-        return _start_seconds(pid)
+    if sys.platform == "darwin":
+        return _start_on_macos(pid)
     try:
         with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123  # pathlib would double the keeper's start
             return file.read().rpartition(")")[2].split()[19]
@@ -57,13 +58,20 @@ def start_ticks(pid: int) -> str:
         return ""
 
 
-def _start_seconds(pid: int) -> str:
-    import psutil  # noqa: PLC0415  # Linux needs it not
+def _start_on_macos(pid: int) -> str:
+    """Ask proc_pidinfo(): psutil is not there for a keeper that has the standard library alone, and follows changes of the clock."""
+    import ctypes  # noqa: PLC0415  # Linux needs it not
 
-    try:
-        return f"{psutil.Process(pid).create_time():.6f}"
-    except psutil.Error:
+    info = ctypes.create_string_buffer(_BSDINFO_SIZE)
+    found = ctypes.CDLL(None).proc_pidinfo(
+        pid, _PROC_PIDTBSDINFO, ctypes.c_uint64(1), info, _BSDINFO_SIZE
+    )  # 1: zombies too
+    if found != _BSDINFO_SIZE:
         return ""
+    seconds, microseconds = ctypes.cast(info, ctypes.POINTER(ctypes.c_uint64))[
+        _BSDINFO_SIZE // 8 - 2 : _BSDINFO_SIZE // 8
+    ]
+    return str(seconds * 1_000_000 + microseconds)
 
 
 def has_exited(pid: int) -> bool:
@@ -87,7 +95,7 @@ def await_suspension(pid: int) -> None:
 
 
 def memory_of(pid: int) -> int:
-    """Return the memory of a process and its descendants in bytes, shared pages counted once (PSS) where possible."""
+    """Return the memory of a process and its descendants in bytes, shared pages counted once (PSS) on Linux."""
     import psutil  # noqa: PLC0415  # only jobs with a memory limit need it
 
     total = 0
@@ -95,8 +103,8 @@ def memory_of(pid: int) -> int:
         leader = psutil.Process(pid)
         for process in [leader, *leader.children(recursive=True)]:
             with contextlib.suppress(psutil.Error):
-                info = process.memory_full_info()
-                total += getattr(info, "pss", info.rss)
+                # on macOS the full information of another process, also one's own child, is for root alone
+                total += process.memory_full_info().pss if sys.platform == "linux" else process.memory_info().rss
     return total
 
 

@@ -117,7 +117,8 @@ class Machine(ABC):
 
     def bring(self, below: str, folder: Path) -> None:
         """Copy a folder below the run's to one of this machine; see `ask` for errors."""
-        with self._run(self._inside(f"tar -cf - -C {below} .")) as packed, tarfile.open(fileobj=packed) as archive:
+        script = f"COPYFILE_DISABLE=1 tar -cf - -C {below} ."  # on macOS tar adds a file ._NAME for each with attributes else
+        with self._run(self._inside(script)) as packed, tarfile.open(fileobj=packed) as archive:
             unpack_inside(archive, folder)
 
     def remove(self) -> None:

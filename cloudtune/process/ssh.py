@@ -41,7 +41,7 @@ class SshConnection:
         self._host = host
         said = {"-F": config, "-p": port, "-l": user, "-i": identity}
         self._flags = [word for flag, value in said.items() if value is not None for word in (flag, str(value))]
-        self._sockets = tempfile.TemporaryDirectory(prefix="ct-")  # short: a socket's path has 107 characters at most
+        self._sockets = tempfile.TemporaryDirectory(prefix="ct-")
 
     def execute(self, script: str, given: IO[bytes] | None, got: IO[bytes]) -> None:
         """Execute a script by ``sh`` on the host; see `cloudtune.process.machine.Machine.execute`."""
@@ -53,7 +53,8 @@ class SshConnection:
         self._sockets.cleanup()
 
     def _words(self, *words: str) -> list[str]:
-        options = [word for option in (*_OPTIONS, f"ControlPath={self._sockets.name}/%C") for word in ("-o", option)]
+        # short: a socket's path has 103 characters at most on macOS, whose temporary folders have 60, and ssh adds 17 for a while
+        options = [word for option in (*_OPTIONS, f"ControlPath={self._sockets.name}/s") for word in ("-o", option)]
         return ["ssh", *self._flags, *options, *words]
 
 

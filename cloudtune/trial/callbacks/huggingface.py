@@ -54,17 +54,20 @@ class TuneCallback(TrainerCallback):  # type: ignore[misc]
         self._reporter.unwatch()
 
 
-def last_checkpoint() -> str | None:
+def last_checkpoint(folder: str | None = None) -> str | None:
     """Return the newest whole checkpoint of an earlier attempt; None for none.
 
     With ``TrainingArguments(output_dir=trial.checkpoint_dir(), …)``, for ``trainer.train(resume_from_checkpoint=…)``. One that
     the end of the attempt cut is passed over: Trainer writes its own state last, before it removes older checkpoints.
+
+    Args:
+        folder: where the Trainer saves them; None for the trial's own.
     """
     import cloudtune.trial as trial  # noqa: PLC0415
 
     if not trial.active():
         return None
-    found = Path(trial.checkpoint_dir()).glob("checkpoint-*")
+    found = Path(folder or trial.checkpoint_dir()).glob("checkpoint-*")
     numbered = [path for path in found if path.name.removeprefix("checkpoint-").isdigit() and _is_whole(path)]
     return str(max(numbered, key=lambda path: int(path.name.removeprefix("checkpoint-")))) if numbered else None
 
