@@ -1,6 +1,7 @@
 """Interrupts of a driver by signals, and pauses that end early."""
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -42,12 +43,21 @@ class Interrupt:
         self.level, self.why = max(self.level, level), self.why or why
 
 
+INTERRUPTED = 75
+"""The exit code of a driver that was asked to leave its run unfinished (EX_TEMPFAIL of sysexits.h), not 1 as after an error."""
+
+
+def leave_at_once(_number: int, _frame: object) -> None:
+    """End this process; the handler for a driver whose every decision is kept elsewhere, and whose trials go on without it."""
+    os._exit(INTERRUPTED)
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupt]:
     """Turn signals into an interrupt: Ctrl-C requests level 1, and 2 once more; SIGTERM and SIGHUP request level 2.
 
     Signals reach the main thread alone: in another thread the interrupt stays at level 0. A signal that is ignored when
-    the context begins (as by ``nohup``) stays ignored.
+    the context begins (as by ``nohup``) stays ignored, and one that `leave_at_once` handles stays with it.
     """
     interrupt = Interrupt()
 
@@ -58,7 +68,7 @@ def interruptible() -> Iterator[Interrupt]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    handled = [number for number in _SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, leave_at_once)]
     before = {number: signal.signal(number, on_signal) for number in handled}
     try:
         yield interrupt

@@ -108,10 +108,19 @@ class Provider(ABC):
         """Whether trials run elsewhere than their driver, so that the driver may run anywhere."""
         return False
 
-    @property
-    def reached_from_here(self) -> str:
-        """Why only this machine can launch trials there, though they run elsewhere; "" where a driver elsewhere can, too."""
+    def unreachable_from(self, host: "Provider") -> str:  # noqa: ARG002  # most are reached from anywhere
+        """Return why a driver that runs on `host` cannot launch trials there, though they run elsewhere; "" where it can."""
         return ""
+
+    @property
+    def settings_elsewhere(self) -> "Mapping[str, Any]":
+        """The settings by which a driver elsewhere reaches the same: without what only this machine has, such as files."""
+        return self.settings
+
+    @property
+    def keeps_appended(self) -> bool:
+        """Whether what a trial has appended to a file of its outputs outlives its machine at once, as on a volume."""
+        return False
 
     @property
     def drives_there(self) -> bool:

@@ -50,13 +50,14 @@ class Target:
     needed: tuple[str, ...]
 
 
-def bundle(run: RunStore, target: Target, folder: Path) -> None:
+def bundle(run: RunStore, target: Target, folder: Path, *, journal: bool = False) -> None:
     """Write the bundle.
 
     Args:
         run: in its present state.
         target: what the trials run on.
         folder: created anew.
+        journal: whether the driver keeps its journal among its outputs; see `Provider.keeps_appended`.
     """
     shutil.rmtree(folder, ignore_errors=True)
     job = TuningJob.from_data(json.loads(run.record().job))
@@ -72,6 +73,7 @@ def bundle(run: RunStore, target: Target, folder: Path) -> None:
     shutil.copyfile(Path(__file__).with_name("program.py"), folder / PROGRAM)
     manifest = {
         "run": run.id,
+        "journal": journal,
         "provider": target.provider.name,
         "settings": target.settings,
         "requirements": list(_requirements([*points, *own])),

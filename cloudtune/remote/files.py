@@ -12,6 +12,12 @@ from cloudtune.store.records import Trial
 MOST = 100 << 20
 """Bytes of one trial's outputs that travel."""
 
+_FOLDERS = "trials/{:05d}", "parts/*/trials/{:05d}"
+"""Where in a run's folder a trial's files are, also of a run on several profiles."""
+
+_LOGS = "log*.txt", "printed-*.txt"
+"""Files with what a trial has printed."""
+
 _COMPARED = 4096
 """Bytes before the end of what was sent by which a file is known to have only grown."""
 
@@ -34,16 +40,17 @@ class Sender:
     def look(self) -> None:
         """Send what is new."""
         for trial in self._run.trials():
-            if trial.number not in self._done and trial.place and ":" not in trial.place:
+            if trial.number not in self._done and trial.place:
                 self._look_at(trial)
 
     def _look_at(self, trial: Trial) -> None:
-        folder = self._run.folder / trial.place
-        for log in sorted(folder.glob("log*.txt")):
-            self._send(log)
+        for folder in (each for name in _FOLDERS for each in self._run.folder.glob(name.format(trial.number))):
+            for log in sorted(each for name in _LOGS for each in folder.glob(name)):
+                self._send(log)
+            if trial.state.ended:
+                self._send_outputs(trial, folder / "output")
         if trial.state.ended:
             self._done.add(trial.number)
-            self._send_outputs(trial, folder / "output")
 
     def _send_outputs(self, trial: Trial, folder: Path) -> None:
         files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -1,12 +1,14 @@
 """Print what a driver job writes into its store as lines of its log, and write those lines into the local store.
 
 A log is the one channel that every service has: it is live, ordered, and kept. Entries are numbered from 1 in each life
-of the driver job, whose start (nanoseconds since 1970) orders the lives.
+of the driver job, whose start (nanoseconds since 1970) orders the lives. Where a job's outputs are on a volume, the entries
+are kept in a file there as well (`JournalFile`): another start of the job goes on from it, in the same life.
 """
 
 import base64
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -18,6 +20,10 @@ from cloudtune.store.enqueued import enqueue, enqueued
 from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.store.rows import charges_of, charges_text
 from cloudtune.store.store import RunStore, Store
+from cloudtune.system.locks import lock
+
+JOURNAL = "journal.txt"
+"""The file among a driver job's outputs that has all its entries, where such a file lasts."""
 
 PREFIX = "CLOUDTUNE-JOURNAL "
 """The beginning of each line that is an entry."""
@@ -38,13 +44,14 @@ class Journal(RunStore):
         store: the store of the run.
         run_id: the run.
         say: called with each line, after its content has been written to the store.
+        after: the life and the number of the last entry of an earlier start, which goes on; (0, 0) for a new life.
     """
 
-    def __init__(self, store: Store, run_id: str, say: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, run_id: str, say: Callable[[str], None], after: tuple[int, int] = (0, 0)) -> None:
         super().__init__(store, run_id)
         self._say = say
-        self._life = time.time_ns()
-        self._number = 0
+        self._life = after[0] or time.time_ns()
+        self._number = after[1]
 
     def write(
         self,
@@ -84,20 +91,56 @@ def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[start : start + _MOST] for start in range(0, len(items), _MOST))
 
 
+class JournalFile:
+    """A file with all entries of a driver job, of which each is on the disk before what follows it happens.
+
+    One start of the job has it at a time: another waits for its end, as on a machine that is cut off (on NFS, for as long as
+    the server keeps the locks of a client that is gone).
+
+    Args:
+        path: of the file; made if it is not there.
+
+    Attributes:
+        earlier: its lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a+", encoding="utf-8", newline="\n")
+        with contextlib.suppress(OSError):  # a file system without locks
+            lock(self._file.fileno())
+        self._file.seek(0)
+        content = self._file.read()
+        whole = content[: content.rfind("\n") + 1]
+        self._file.truncate(len(whole.encode()))  # a start that was killed may have left half a line
+        self.earlier = whole.splitlines()
+
+    def append(self, line: str) -> None:
+        """Write a line; return when it is on the disk."""
+        self._file.write(f"{line}\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 class Reader:
     """Writes entries into the local store, each once, however often its line is read.
 
     Args:
         run: whose lock the caller holds.
+        whole: whether all entries can be had elsewhere: what follows a missing one is not taken before that is there.
 
     Attributes:
         gap: whether an entry was missing, so that the local store is incomplete.
+        last: the life and the number of the last entry that was taken.
     """
 
-    def __init__(self, run: RunStore) -> None:
-        self._run = run
+    def __init__(self, run: RunStore, *, whole: bool = False) -> None:
+        self._run, self._whole = run, whole
         life, _, number = run.record().native.get(_POSITION, "0/0").partition("/")
-        self._last = int(life), int(number)
+        self.last = int(life), int(number)
         self.gap = False
 
     def read(self, line: str) -> None:
@@ -111,12 +154,14 @@ class Reader:
             self.gap = True  # the service has truncated it
             return
         position = entry["life"], entry["number"]
-        if position <= self._last:
+        if position <= self.last:
             return
-        expected = self._last[1] + 1 if entry["life"] == self._last[0] else 1
+        expected = self.last[1] + 1 if entry["life"] == self.last[0] else 1
         self.gap = self.gap or entry["number"] != expected
+        if self.gap and self._whole:
+            return
         self._take(entry, position)
-        self._last = position
+        self.last = position
 
     def _take(self, entry: Mapping[str, Any], position: tuple[int, int]) -> None:
         if "forget" in entry:

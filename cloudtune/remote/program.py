@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,10 @@ import time
 import venv
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloudtune.remote.journal import Journal
 
 MANIFEST = "cloudtune_driver.json"
 """The file beside the program that says what to drive."""
@@ -46,22 +50,27 @@ def main() -> int:
     """Drive the run to its end; return the exit code."""
     manifest: dict[str, Any] = json.loads((_HERE / MANIFEST).read_text("utf-8"))
     _install(manifest["requirements"])
-    from cloudtune.system.temporary import TemporaryFolder  # noqa: PLC0415  # importable only after `_install`
+    from cloudtune.driver.interrupt import INTERRUPTED, leave_at_once  # noqa: PLC0415  # importable only after `_install`
+    from cloudtune.system.temporary import TemporaryFolder  # noqa: PLC0415
 
+    if manifest["journal"]:
+        signal.signal(signal.SIGTERM, leave_at_once)
     with TemporaryFolder() as project:
-        return _drive_in(project.path, manifest)
+        return 0 if _drive_in(project.path, manifest) else INTERRUPTED
 
 
-def _drive_in(project: Path, manifest: dict[str, Any]) -> int:
+def _drive_in(project: Path, manifest: dict[str, Any]) -> bool:
     from cloudtune import trial  # noqa: PLC0415
 
     shutil.copytree(_HERE / STORES, project / ".cloudtune")
+    if manifest["journal"]:
+        return _drive(manifest, project)
     earlier = Path(trial.checkpoint_dir()) / STORE
     if earlier.exists():  # this job was interrupted, and restarts
         shutil.copyfile(earlier, project / _STORE)
     ended = _drive(manifest, project)
     _copy(project / _STORE, Path(trial.output_dir()) / STORE)
-    return 0 if ended else 1
+    return ended
 
 
 def _install(requirements: list[str]) -> None:
@@ -117,12 +126,10 @@ def _drive(manifest: dict[str, Any], project: Path) -> bool:
     from cloudtune import trial  # noqa: PLC0415
     from cloudtune.provider.interface import load_provider  # noqa: PLC0415
     from cloudtune.remote.files import Sender  # noqa: PLC0415
-    from cloudtune.remote.journal import Journal  # noqa: PLC0415
     from cloudtune.results.progress import Progress  # noqa: PLC0415
     from cloudtune.store.secrets import keep_environment  # noqa: PLC0415
-    from cloudtune.store.store import Store  # noqa: PLC0415
 
-    run = Journal(Store(project), manifest["run"], lambda line: print(line, flush=True))
+    run = _journal(manifest, project)
     keep_environment(run, {name: os.environ[name] for name in manifest["environment"]})
     base = _base_with(manifest["inputs"], project)
     run.write(columns={"native": {**run.record().native, "base": str(base)}})
@@ -135,7 +142,7 @@ def _drive(manifest: dict[str, Any], project: Path) -> bool:
         if time.monotonic() - sent > _SENT_EVERY:
             sent = time.monotonic()
             files.look()
-        if time.monotonic() - kept > _KEPT_EVERY:
+        if not manifest["journal"] and time.monotonic() - kept > _KEPT_EVERY:
             kept = time.monotonic()
             _copy(project / _STORE, Path(trial.checkpoint_dir()) / STORE)
 
@@ -143,6 +150,31 @@ def _drive(manifest: dict[str, Any], project: Path) -> bool:
     files.look()
     trial.report(finished=len([each for each in run.trials() if each.state.ended]))
     return state.ended
+
+
+def _journal(manifest: dict[str, Any], project: Path) -> "Journal":
+    """Return the run; where its entries are kept, as an earlier start of this job has left it, whose lines are printed again."""
+    from cloudtune import trial  # noqa: PLC0415
+    from cloudtune.remote.journal import JOURNAL, Journal, JournalFile, Reader  # noqa: PLC0415
+    from cloudtune.store.store import Store  # noqa: PLC0415
+
+    store, run_id = Store(project), manifest["run"]
+    if not manifest["journal"]:
+        return Journal(store, run_id, _say)
+    kept, reader = JournalFile(Path(trial.output_dir()) / JOURNAL), Reader(store.run(run_id))
+    for line in kept.earlier:
+        reader.read(line)
+        _say(line)
+
+    def say(line: str) -> None:
+        kept.append(line)
+        _say(line)
+
+    return Journal(store, run_id, say, reader.last)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _base_with(inputs: dict[str, str], project: Path) -> Path:

@@ -1,5 +1,6 @@
 """A run whose driver is a job on a service: start, follow, resume and cancel it from this machine."""
 
+import contextlib
 import json
 import queue
 import shutil
@@ -24,7 +25,7 @@ from cloudtune.provider.handle import RunHandle
 from cloudtune.provider.interface import Finding, Provider
 from cloudtune.provider.preparing import planned, prepare_in
 from cloudtune.remote.bundle import PROGRAM, Target, bundle, immovable, moved
-from cloudtune.remote.journal import Reader, copy
+from cloudtune.remote.journal import JOURNAL, Reader, copy
 from cloudtune.remote.program import STORE
 from cloudtune.results.progress import Watcher
 from cloudtune.space.parameters import Int
@@ -52,6 +53,10 @@ _REFRESH_INTERVAL = 5.0
 """Seconds within which `refresh` does not read the driver's log again."""
 
 
+_FILL_INTERVAL = 60.0
+"""Seconds between two readings of the journal that a driver keeps, for what its log lacks."""
+
+
 class RemoteDriver(Provider):
     """The provider of a run whose driver is a tuning job of one trial on a service.
 
@@ -76,6 +81,7 @@ class RemoteDriver(Provider):
         self._driver_provider = driver_provider.driver_host()
         self._profile = profile
         self._refreshed: dict[str, float] = {}
+        self._filled = -_FILL_INTERVAL
 
     def emulators(self) -> Mapping[str, str]:
         found = dict(self._target.emulators())
@@ -120,8 +126,9 @@ class RemoteDriver(Provider):
             raise ConfigError(
                 f"trials on {self._target.name} run where their driver does (or some do); leave --driver away"
             )
-        if self._target.reached_from_here:
-            raise ConfigError(f"{self._target.reached_from_here}; leave --driver away, and drive the run from here")
+        far = self._target.unreachable_from(self._driver_provider)
+        if far:
+            raise ConfigError(f"{far}; leave --driver away, and drive the run from here")
         if self._target.emulators() and not self._driver_provider.emulators():
             raise ConfigError(
                 f"trials in an emulator on this machine cannot be reached from {self._driver_provider.name}; leave --driver away, or "
@@ -154,6 +161,8 @@ class RemoteDriver(Provider):
         driver_id = record.native.get(_DRIVER_RUN) or f"{run.id}-driver-1"
         driver = self._driver(run)
         if driver is not None and (driver.refresh().ended or driver.state is RunState.INTERRUPTED):
+            if driver.state.ended and self._taken_in(run, driver).ended:
+                return
             before, _, number = driver_id.rpartition("-")
             driver_id, driver = f"{before}-{int(number) + 1}", None
         if driver is None:
@@ -170,7 +179,8 @@ class RemoteDriver(Provider):
         base = Path(run.record().native["base"])
         job = TuningJob.from_data(json.loads(run.record().job))
         folder = run.folder / "driver"
-        bundle(run, Target(self._target, self._target.settings, self._needed), folder / "source")
+        target = Target(self._target, self._target.settings_elsewhere, self._needed)
+        bundle(run, target, folder / "source", journal=self._driver_provider.keeps_appended)
         secrets = {**leading_there, **(kept_environment(run) if job.trial.environment else {})}
         spec = _driver_job(job, base, secrets, self._driver_provider.name)
         made = prepare_in(Store(folder), self._driver_provider, self._profile, spec, base=folder, run_id=driver_id)
@@ -199,9 +209,10 @@ class RemoteDriver(Provider):
         driver = self._driver(run)
         if run.record().state.ended or driver is None:
             return run.record().state
-        reader, seen, lines = Reader(run), RunFollower(run), _Lines(driver)
+        reader, seen, lines = self._reader(run), RunFollower(run), _Lines(driver)
         while True:
             over = lines.read(reader)
+            self._fill(reader, driver)
             if watcher is not None:
                 watcher(seen.progress())
             if over:
@@ -222,7 +233,7 @@ class RemoteDriver(Provider):
         assert driver is not None
         driver.wait()
         if reader.gap or not run.record().state.ended:
-            _fetch_store(driver, run)
+            self._read_rest(driver, run, reader)
         self._charge(run)
         if not run.record().state.ended and run.wish() == "cancel":
             self._site.abandon(run)
@@ -234,6 +245,32 @@ class RemoteDriver(Provider):
         reason = f"its driver has ended ({driver.record.reason or 'before its time'}); `cloudtune resume {run.id}` starts another"
         run.write(columns={"state": RunState.INTERRUPTED.value, "reason": reason})
         return RunState.INTERRUPTED
+
+    def _reader(self, run: RunStore) -> Reader:
+        return Reader(run, whole=self._driver_provider.keeps_appended)
+
+    def _fill(self, reader: Reader, driver: RunHandle) -> None:
+        """Read the journal that a driver keeps where its log lacks something, such as its beginning; not too often."""
+        if reader.gap and time.monotonic() - self._filled > _FILL_INTERVAL:
+            self._filled = time.monotonic()
+            if self._driver_provider.keeps_appended:
+                _read_journal(driver, reader)
+
+    def _read_rest(self, driver: RunHandle, run: RunStore, reader: Reader) -> None:
+        """Take in what a driver that has ended left of its run beside its log."""
+        if self._driver_provider.keeps_appended:
+            _read_journal(driver, reader)
+        else:
+            _fetch_store(driver, run)
+
+    def _taken_in(self, run: RunStore, driver: RunHandle) -> RunState:
+        """Bring the run's store up to date after its driver has ended while nobody followed it; return the run's state."""
+        with contextlib.suppress(RunBusy), run.locked():
+            reader = self._reader(run)
+            for line in _printed(driver):
+                reader.read(line)
+            self._conclude(run, reader)
+        return run.record().state
 
     def _charge(self, run: RunStore) -> None:
         """Note what the machines of the run's drivers, which have ended, cost."""
@@ -249,9 +286,10 @@ class RemoteDriver(Provider):
             return
         try:
             with run.locked():
-                reader, over = Reader(run), driver.refresh().ended
+                reader, over = self._reader(run), driver.refresh().ended
                 for line in _printed(driver):
                     reader.read(line)
+                self._fill(reader, driver)
                 run.write(columns={"seen": time.time()})
                 if over:
                     self._conclude(run, reader)
@@ -368,6 +406,19 @@ def _has_log(driver: RunHandle) -> bool:
 def _printed(driver: RunHandle) -> Iterator[str]:
     """Return the lines that a driver has printed so far."""
     return driver.logs(0) if _has_log(driver) else iter(())
+
+
+def _read_journal(driver: RunHandle, reader: Reader) -> None:
+    """Read all that a driver has kept of its entries, if it can be had: what its log lacks, or lost with its machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            files = driver.fetch(0, Path(folder))
+        except (TrialError, ProviderError):
+            return
+        reader.gap = False
+        for file in (each for each in files if each.name == JOURNAL):
+            for line in file.read_text("utf-8").splitlines():
+                reader.read(line)
 
 
 def _fetch_store(driver: RunHandle, run: RunStore) -> None:

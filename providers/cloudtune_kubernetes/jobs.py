@@ -5,7 +5,7 @@ by one call, and that of a pod that has ended is read by one more.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ class KubernetesRunner(JobRunner):
         stands = standing(job, pods)
         if pods or known.read or not stands.state.ended:
             return stands
-        return standing(job, self._listed(known.trial))
+        return standing(job, self.pods(known.trial))
 
     def _end_late(self, jobs: Mapping[str, Object]) -> None:
         """End Jobs of attempts that are over: made by a call of a driver that died before the answer came."""
@@ -304,6 +304,18 @@ class KubernetesRunner(JobRunner):
         _write(self._file(known.trial), lines, "w")
         self._part(known.trial).unlink(missing_ok=True)
 
+    def read_unread(self, trials: Iterable[Trial]) -> None:
+        """Read the logs of trials that have ended under a driver that did not get to it, or whose files went with its pod.
+
+        Raises:
+            ProviderError: the cluster cannot be reached, or refuses.
+        """
+        unread = [trial for trial in trials if trial.state.ended and trial.place and not self._file(trial).is_file()]
+        for trial in unread:
+            pod = self._pod(trial)
+            if pod:
+                _write(self._file(trial), log_of(self._cluster, pod), "w")
+
     def _log_of(self, known: _Known, pod: str) -> PodLog:
         """Return the log of a pod of rank 0; that of the one before it, which its Job has replaced, is followed no longer."""
         if known.log is None or known.log.pod != pod:
@@ -353,10 +365,14 @@ class KubernetesRunner(JobRunner):
 
     def _pod(self, trial: Trial) -> str:
         """Return the pod of rank 0 of a trial; "" where there is none."""
-        return standing({"metadata": {}}, self._listed(trial)).pod
+        return standing({"metadata": {}}, self.pods(trial)).pod
 
-    def _listed(self, trial: Trial) -> Sequence[Object]:
-        """Return the pods of a trial, as the cluster has them now."""
+    def pods(self, trial: Trial) -> Sequence[Object]:
+        """Return the pods of a trial, as the cluster has them now.
+
+        Raises:
+            ProviderError: the cluster cannot be reached, or refuses.
+        """
         labels = trial_labels(self._name, trial.number, trial.attempt)
         query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
         found: list[Object] = self._cluster.call("looking for pods", "GET", self._cluster.path("pods"), query)["items"]

@@ -39,9 +39,10 @@ class Line:
 
 
 class _Pass:
-    """One reading of a log from its beginning, or from a time on."""
+    """One reading of a log from its beginning, or from a time on: the time of its last line, and how many had this time."""
 
     def __init__(self) -> None:
+        self.key: tuple[str, int] = ("", 0)
         self.same = 0
 
 
@@ -125,10 +126,8 @@ class PodLog:
             return said
         text, key = said[stamp.end() :], (stamp[1] + stamp[3], int((stamp[2] or "0").ljust(9, "0")[:9]))
         with self._lock:
-            if key < self._last:
-                return text
-            reading.same = reading.same + 1 if key == self._last else 1
-            if key == self._last and reading.same <= self._same:
+            reading.key, reading.same = key, reading.same + 1 if key == reading.key else 1
+            if key < self._last or (key == self._last and reading.same <= self._same):
                 return text
             self._last, self._same = key, reading.same
             self._new.append(Line((moment(key[0]) or 0.0) + key[1] / 1e9, text))

@@ -1,12 +1,13 @@
 """The Kubernetes provider: plans, drives and ends runs whose trials are Jobs of a cluster."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.bundle.upload import ASSETS
 from cloudtune.errors import ConfigError, RunNotFound
-from cloudtune.planning.plan import Plan
+from cloudtune.planning.plan import Note, Plan, Support
 from cloudtune.provider.cloud import CloudProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
@@ -19,15 +20,24 @@ from cloudtune_kubernetes.words import KubernetesWords
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cloudtune.driver.launcher import Launcher
     from cloudtune.driver.outputs import RunBrief
     from cloudtune.porting.adapted import Adapted
     from cloudtune.provider.driven_run import DrivenRun
-    from cloudtune.provider.managed_run import Tuner
+    from cloudtune.provider.interface import Provider
+    from cloudtune.provider.managed_run import ManagedRun, Tuner
     from cloudtune.provider.permissions import Mode
     from cloudtune.space.space_codec import SpaceCodec
     from cloudtune.store.store import RunStore
     from cloudtune_kubernetes.client import Cluster
     from cloudtune_kubernetes.jobs import KubernetesRunner
+
+
+_LEADING = ("kubeconfig", "context", "endpoint")
+"""The settings that say which cluster it is."""
+
+IN_POD = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""As `kubeconfig`: the service account of the pod that asks, whatever other variables of its environment say."""
 
 
 class KubernetesProvider(CloudProvider):
@@ -50,9 +60,24 @@ class KubernetesProvider(CloudProvider):
 
         return Cluster(self._settings)
 
+    def driver_host(self) -> "Provider":
+        made = DriverHost(self.settings, self.mounts)
+        made.tables = self.tables
+        return made
+
+    def unreachable_from(self, host: "Provider") -> str:
+        if not isinstance(host, KubernetesProvider):
+            return "trials on a cluster are started by a kubeconfig of this machine, which does not travel"
+        if any(self.settings.get(name) != host.settings.get(name) for name in _LEADING):
+            return (
+                f"a driver there is in another cluster than its trials: the profiles differ in {' or '.join(_LEADING)}"
+            )
+        return ""
+
     @property
-    def reached_from_here(self) -> str:
-        return "trials on a cluster are started by a kubeconfig of this machine, which does not travel"
+    def settings_elsewhere(self) -> Mapping[str, Any]:
+        here = {name: value for name, value in self.settings.items() if name not in ("kubeconfig", "context")}
+        return {**here, "kubeconfig": IN_POD, "namespace": self._cluster.namespace}
 
     # Before a run
 
@@ -139,6 +164,11 @@ class KubernetesProvider(CloudProvider):
 
     # A site of driven runs
 
+    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
+        launcher = super().launcher(run, job)
+        self._runner(run).read_unread(run.trials())
+        return launcher
+
     def abandon(self, run: "RunStore") -> None:
         """Ask all Jobs of the run to end, by one call; with an emulator they have ended."""
         from cloudtune.driver.listeners import gone  # noqa: PLC0415
@@ -148,11 +178,14 @@ class KubernetesProvider(CloudProvider):
             self._runner(run).stop_all()
 
     def settle(self, run: "RunStore") -> None:
-        """Remove what the run has in the cluster, after its secrets here."""
+        super().settle(run)
+        self.clear(run)
+
+    def clear(self, run: "RunStore") -> None:
+        """Remove what a run that has ended has in the cluster."""
         from cloudtune.driver.listeners import gone  # noqa: PLC0415
         from cloudtune.errors import ProviderError  # noqa: PLC0415
 
-        super().settle(run)
         if gone(run.record()) or run.record().started is None:
             return
         self.reach(run)
@@ -167,3 +200,28 @@ class KubernetesProvider(CloudProvider):
                     )
                 ]
             )
+
+
+class DriverHost(KubernetesProvider):
+    """Runs drivers as Jobs of a cluster."""
+
+    keeps_appended = True
+
+    def plan(self, job: TuningJob) -> Plan:
+        from cloudtune_kubernetes.driver_job import NO_VOLUME, of_a_driver  # noqa: PLC0415  # few runs have such a driver
+
+        own = super().plan(job.driven())
+        request: Any = own.request
+        plan = replace(own, mode="managed", request=of_a_driver(request, self._settings.driver_account))
+        volumes = request["spec"]["template"]["spec"]["volumes"]
+        if any(each["name"] == "files" and "persistentVolumeClaim" in each for each in volumes):
+            return plan
+        return plan.with_notes([Note("output", Support.UNSUPPORTED, NO_VOLUME)])
+
+    def managed(self, run: "RunStore") -> "ManagedRun":
+        from cloudtune_kubernetes.driver_job import DriverJob, DriverRun  # noqa: PLC0415
+
+        if run.id not in self._managed:
+            job = DriverJob(self._cluster, self._runner(run), self._brief(run), run.folder)
+            self._managed[run.id] = DriverRun(self, run, job, self.clear)
+        return self._managed[run.id]

@@ -38,6 +38,8 @@ class KubernetesSettings(ServiceSettings):
     """The container image, where the job names none."""
     service_account: Text = None
     """The service account that trials run as, where the job has no identity; null for the namespace's default."""
+    driver_account: Text = None
+    """The service account of a driver that runs as a Job (``--driver``), which needs the Role that `check --policy` prints; null for that of trials."""
     output: Text = None
     """Where outputs and checkpoints go, where the job does not say: ``pvc://CLAIM/FOLDER``; null: they end with their pod."""
     queue: Text = None

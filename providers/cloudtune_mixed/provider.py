@@ -62,9 +62,16 @@ class MixedProvider(DrivenProvider):
     def away(self) -> bool:
         return all(provider.away for provider in self._providers.values())
 
+    def unreachable_from(self, host: Provider) -> str:
+        return next(filter(None, (provider.unreachable_from(host) for provider in self._providers.values())), "")
+
     @property
-    def reached_from_here(self) -> str:
-        return next(filter(None, (provider.reached_from_here for provider in self._providers.values())), "")
+    def settings_elsewhere(self) -> Mapping[str, Any]:
+        profiles = {
+            name: (provider, self._providers[name].settings_elsewhere)
+            for name, (provider, _) in self._settings.profiles.items()
+        }
+        return {**self.settings, "profiles": profiles}
 
     def emulators(self) -> Mapping[str, str]:
         return {profile: found for profile, each in self._providers.items() for found in each.emulators().values()}

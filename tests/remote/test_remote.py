@@ -19,7 +19,7 @@ from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.notifying.outbox import wait_for_all
 from cloudtune.provider.handle import RunHandle
-from cloudtune.remote.journal import PREFIX, Journal, Reader, copy
+from cloudtune.remote.journal import PREFIX, Journal, JournalFile, Reader, copy
 from cloudtune.run import Run
 from cloudtune.store.enqueued import enqueue, enqueued
 from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
@@ -115,6 +115,38 @@ def test_a_driver_that_was_started_again_goes_on_where_its_store_was(tmp_path: P
         reader.read(line)
     assert not reader.gap
     assert all_of(here) == all_of(far.run("r"))
+
+
+def test_a_driver_that_was_killed_goes_on_from_the_file_of_its_entries_and_tells_them_again(tmp_path: Path) -> None:
+    lines: list[str] = []
+    kept = JournalFile(tmp_path / "journal.txt")
+
+    def say(line: str) -> None:
+        kept.append(line)
+        lines.append(line)
+
+    drive(Journal(store_in(tmp_path / "far"), "r", say))
+    kept.close()
+    with (tmp_path / "journal.txt").open("a") as file:
+        file.write(lines[0][:20])  # it was killed in the middle of a line
+    again, reader = JournalFile(tmp_path / "journal.txt"), Reader(store_in(tmp_path / "again").run("r"))
+    assert again.earlier == lines
+    for line in again.earlier:
+        reader.read(line)
+    journal = Journal(Store(tmp_path / "again"), "r", again.append, reader.last)
+    assert all_of(journal) == all_of(Store(tmp_path / "far").run("r"))
+    journal.write(columns={"reason": "goes on"})
+    again.close()
+    here = store_in(tmp_path / "here").run("r")
+    whole = (tmp_path / "journal.txt").read_text().splitlines()
+    for some in (whole[:4], whole[6:], whole):  # the fifth and sixth are told late
+        reader = Reader(here, whole=True)
+        for line in some:
+            reader.read(line)
+        assert reader.gap == (some == whole[6:])
+        if reader.gap:
+            assert len(here.trials()) < 3, "nothing after a gap is taken before that is filled"
+    assert all_of(here) == all_of(journal)
 
 
 def test_enqueued_trials_go_along_with_the_driver_and_are_taken_up_once(tmp_path: Path) -> None:

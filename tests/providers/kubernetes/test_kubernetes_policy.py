@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloud_runs import job_of
 from late import LATE
 from permitted_runs import Uses
 
+from cloudtune import api
 from cloudtune.provider.permissions import HINT
+from cloudtune.store.records import RunState
 from cloudtune_kubernetes.policy import policies, rules
 from cloudtune_kubernetes.settings import KubernetesSettings
 
@@ -49,6 +52,27 @@ def test_everything_works_with_exactly_the_printed_role_and_every_verb_of_it_is_
     asked = {(ask.resource.partition("/")[2], ask.action) for who, ask in emulator.authority.asked if who == "caller"}
     wanted = {(resource, verb) for _, resource, verbs in rules() for verb in verbs}
     assert wanted - asked <= SELDOM
+
+
+@pytest.mark.complete
+def test_a_driver_in_the_cluster_takes_exactly_the_printed_role(emulator: KubernetesEmulator, tmp_path: Path) -> None:
+    emulator.enforce(policies(KubernetesSettings(namespace="default", driver_account="driver")))
+    job = job_of(tmp_path, compute={"count": 2}, limits={"trials": 2}, trial={"environment": {"A": "b"}})
+    run = api.submit(job, "k8s", project=tmp_path, base=tmp_path, driver="k8s")
+    assert run.wait() is RunState.COMPLETED, run.events()
+    asked = {(ask.resource.partition("/")[2], ask.action) for who, ask in emulator.authority.asked if who == "identity"}
+    wanted = {(resource, verb) for _, resource, verbs in rules(driving=True) for verb in verbs}
+    assert wanted - asked <= SELDOM | {("jobs", "get"), ("jobs", "delete")}, (
+        "which lost watches and stopped trials take"
+    )
+
+
+def test_the_role_of_a_driver_comes_with_its_binding() -> None:
+    role, binding = policies(KubernetesSettings(namespace="team", driver_account="driver"))["identity"]["items"]
+    assert (role["kind"], binding["roleRef"]["name"]) == ("Role", role["metadata"]["name"])
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "driver", "namespace": "team"}]
+    assert policies(KubernetesSettings())["identity"]["kind"] == "Role"
+    assert list(policies(KubernetesSettings(), "managed")) == ["caller"]
 
 
 @pytest.mark.parametrize("resource", ["jobs", pytest.param("pods/log", marks=pytest.mark.complete)])

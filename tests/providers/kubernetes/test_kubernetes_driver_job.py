@@ -1,0 +1,168 @@
+"""A driver that is a Job of the cluster: what it does is known here, and neither its pod's end nor this machine's costs anything."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from cloud_runs import job_of
+from late import LATE
+
+from cloudtune import api
+from cloudtune.run import Run
+from cloudtune.store.records import RunState, TrialState
+from cloudtune.testing.conformance import wait_until
+
+if LATE:
+    pytest.importorskip("kubernetes")
+
+    from cloudtune_kubernetes.client import Cluster
+    from cloudtune_kubernetes.emulator import KubernetesEmulator
+    from cloudtune_kubernetes.settings import KubernetesSettings
+
+KINDS = ("jobs", "pods", "configmaps", "secrets", "services")
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesEmulator]:
+    with KubernetesEmulator(grace=2.0, backoff=0.02) as running:
+        for name, value in {**running.environment, "CLOUDTUNE_KUBERNETES_POLL": "0.1"}.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def listed(emulator: KubernetesEmulator, kind: str) -> list[dict[str, Any]]:
+    cluster = Cluster(KubernetesSettings(kubeconfig=str(emulator.kubeconfig)))
+    query = {"labelSelector": "cloudtune.dev/run"}
+    found: list[dict[str, Any]] = cluster.call("looking", "GET", cluster.path(kind), query)["items"]
+    return found
+
+
+SECRET = "0.31415926"
+
+
+def started(folder: Path, *, seconds: float = 0.3, **fields: Any) -> Run:
+    """A run whose trials write down each of their starts."""
+    script = f"import os, time, cloudtune.trial as t\nopen({str(folder / 'began')!r} + f'-{{t.number()}}', 'a').write('once ')\n"
+    script += f"print('done', flush=True)\ntime.sleep({seconds})\nt.report(score=t.params()['x'] + float(os.environ['SECRET']))\n"
+    job = job_of(folder, script, trial={"environment": {"SECRET": SECRET}}, **fields)
+    return api.submit(job, "k8s", project=folder, base=folder, driver="k8s")
+
+
+def drivers_pods(emulator: KubernetesEmulator) -> list[dict[str, Any]]:
+    """The pods of drivers that are there, and not about to end."""
+    pods = [each for each in listed(emulator, "pods") if "-driver-" in each["metadata"]["name"]]
+    return [
+        each for each in pods if each["status"]["phase"] == "Running" and "deletionTimestamp" not in each["metadata"]
+    ]
+
+
+def evict(emulator: KubernetesEmulator) -> str:
+    """Evict the driver's pod; return its name, "" where there was none."""
+    for pod in drivers_pods(emulator):
+        emulator.cluster.evict("default", pod["metadata"]["name"])
+        return str(pod["metadata"]["name"])
+    return ""
+
+
+def kill(emulator: KubernetesEmulator) -> str:
+    """Kill the driver without a word, as the kernel does for want of memory; return its pod's name, "" where there was none."""
+    for pod in drivers_pods(emulator):
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(word).endswith("cloudtune_driver.py") for word in process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        return str(pod["metadata"]["name"])
+    return ""
+
+
+def lose_node(emulator: KubernetesEmulator) -> str:
+    """Have the node of the driver's pod die; return the pod's name, "" where there was none."""
+    for pod in drivers_pods(emulator):
+        emulator.lose_node(pod["spec"]["nodeName"])
+        return str(pod["metadata"]["name"])
+    return ""
+
+
+def once_each(run: Run, folder: Path, count: int) -> None:
+    """All trials completed, and no attempt of one began twice."""
+    trials = run.trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * count, [trial.reason for trial in trials]
+    assert [trial.metrics["score"] for trial in trials] == [
+        pytest.approx(float(str(trial.parameters["x"])) + float(SECRET)) for trial in trials
+    ]
+    assert [len(list(run.reports(number))) for number in range(count)] == [1] * count
+    assert all(len((folder / f"began-{each.number}").read_text().split()) <= each.attempt for each in trials)
+
+
+@pytest.mark.parametrize(
+    "strike", [evict, *(pytest.param(each, marks=pytest.mark.complete) for each in (kill, lose_node))]
+)
+def test_a_drivers_pod_that_ends_early_is_followed_by_another_that_goes_on(
+    strike: Callable[[KubernetesEmulator], str], emulator: KubernetesEmulator, tmp_path: Path
+) -> None:
+    run = started(tmp_path, limits={"trials": 4})
+    struck: list[str] = []
+
+    def hit(progress: Any) -> None:
+        if progress.counts.get("completed", 0) >= 1 and not struck:
+            struck.extend(filter(None, [strike(emulator)]))
+            manifests = [each for kind in ("jobs", "pods", "configmaps") for each in listed(emulator, kind)]
+            assert SECRET not in str(manifests)
+
+    assert run.wait(hit) is RunState.COMPLETED, run.events()
+    assert struck
+    once_each(run, tmp_path, 4)
+    assert {trial.attempt for trial in run.trials()} == {1} or strike is lose_node
+    assert sum("its driver is" in message for _, _, message in run.events()) == 1
+    assert [next(iter(run.logs(number))) for number in range(4)] == ["done"] * 4
+    wait_until(lambda: {kind: listed(emulator, kind) for kind in KINDS} == {kind: [] for kind in KINDS})
+
+
+@pytest.mark.complete
+def test_what_happened_while_nobody_followed_is_known_when_its_log_is_gone(
+    emulator: KubernetesEmulator, tmp_path: Path
+) -> None:
+    """The driver's first pod is evicted and gone with its log, and so is what the second had printed before."""
+    run = started(tmp_path, limits={"trials": 6})
+    wait_until(lambda: (tmp_path / "began-3").exists())
+    first = evict(emulator)
+    wait_until(lambda: any(pod["metadata"]["name"] != first for pod in drivers_pods(emulator)))
+    wait_until(lambda: (tmp_path / "began-5").exists())
+    assert run.wait() is RunState.COMPLETED, run.events()
+    once_each(run, tmp_path, 6)
+    assert {trial.attempt for trial in run.trials()} == {1}
+
+
+@pytest.mark.complete
+def test_a_driver_whose_job_was_deleted_is_followed_by_another_that_takes_over(
+    emulator: KubernetesEmulator, tmp_path: Path
+) -> None:
+    run = started(tmp_path, limits={"trials": 6})
+    wait_until(lambda: (tmp_path / "began-2").exists())
+    cluster = Cluster(KubernetesSettings(kubeconfig=str(emulator.kubeconfig)))
+    (driver,) = (each for each in listed(emulator, "jobs") if "-driver-" in each["metadata"]["name"])
+    options = {"propagationPolicy": "Foreground"}
+    cluster.call("deleting", "DELETE", cluster.path("jobs", driver["metadata"]["name"]), body=options)
+    wait_until(lambda: not drivers_pods(emulator))
+    assert run.wait() is RunState.INTERRUPTED
+    assert "resume" in run.record.reason
+    assert len(run.trials()) >= 3, "what it did is on the volume"
+    assert run.resume().wait() is RunState.COMPLETED, run.events()
+    once_each(run, tmp_path, 6)
+    assert {trial.attempt for trial in run.trials()} == {1}
+    assert sum("its driver is" in message for _, _, message in run.events()) == 2
+
+
+@pytest.mark.complete
+def test_cancelling_ends_the_driver_and_all_that_it_launched(emulator: KubernetesEmulator, tmp_path: Path) -> None:
+    run = started(tmp_path, seconds=60)
+    wait_until(lambda: (tmp_path / "began-1").exists())
+    run.cancel()
+    assert run.wait() is RunState.CANCELLED
+    assert {trial.state for trial in run.trials()} == {TrialState.CANCELLED}
+    wait_until(lambda: {kind: listed(emulator, kind) for kind in KINDS} == {kind: [] for kind in KINDS})
