@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import late
 import pytest
@@ -183,6 +184,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     minutes = item.config.getoption("minutes")
     if minutes is not None and time.time() > float(os.environ[_BEGIN]) + 60 * minutes:
         pytest.skip(f"the {minutes:g} minutes are over")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Import a worker's share of all test files, where all are collected.
+
+    Every worker collects every file, at the same time. Where they have no bytecode, as in a fresh clone, each would
+    compile them all, which takes longer than the rest of collecting; so each compiles its share, and loads the others'.
+    """
+    config = session.config
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is None or config.args != config.getini("testpaths"):
+        return
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    folder = Path(__file__).parent
+    files = sorted(
+        set(folder.rglob("test_*.py")) - set(folder.glob("frameworks/*"))
+    )  # those have an environment of their own
+    for path in files[number::count]:
+        with contextlib.suppress(pytest.Collector.CollectError, pytest.skip.Exception):  # which collecting tells
+            _ = pytest.Module.from_parent(session, path=path).obj
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
