@@ -6,6 +6,7 @@ import importlib
 import keyword
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,8 @@ def run_app(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str] | None) -> int:
     try:
         _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
-        return _exit_code(app.main(arguments, prog_name="cloudtune", standalone_mode=False))
+        began = time.monotonic()  # what looks at runs waits for no service longer than a moment after that
+        return _exit_code(app.main(arguments, prog_name="cloudtune", standalone_mode=False, obj=began))
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -57,13 +57,19 @@ def _attach(run_id: str) -> "Run":
 def _attach_and_refresh(run_id: str) -> "tuple[Run, str]":
     """Return the run, refreshed, and why that failed ("" for no problem), which is printed to stderr."""
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.looking.asking import ask  # noqa: PLC0415
 
     made = api.attach(run_id)
-    trouble = ask([made]).get(made.id, "")
+    trouble = _asked([made]).get(made.id, "")
     if trouble:
         click.echo(f"{made.id}: {seen_text(made.record, trouble)}", err=True)
     return made, trouble
+
+
+def _asked(runs: "Sequence[Run]") -> dict[str, str]:
+    """Refresh runs as far as their services can be reached within a second of the command's start; return why some were not."""
+    from cloudtune.looking.asking import ask  # noqa: PLC0415
+
+    return ask(runs, since=click.get_current_context().obj)
 
 
 @click.command()
@@ -81,14 +87,12 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
       cloudtune ls --all-projects
       cloudtune -C ~/digits ls --json
     """
-    from cloudtune.looking.asking import ask  # noqa: PLC0415
-
     here = project_folder()
     projects = list(dict.fromkeys([here, *known_projects()])) if all_projects else [here]
     runs, damaged = _runs_in(projects)
     if (runs or damaged) and not all_projects:
         remember(here)
-    troubles = ask([each.run for each in runs])
+    troubles = _asked([each.run for each in runs])
     if as_json or output != "table":
         rows = [_run_row(each.run, troubles) for each in runs]
         rows += [_damaged_data(error, folder) for folder, error in damaged]

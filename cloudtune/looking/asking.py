@@ -14,8 +14,11 @@ from cloudtune.store.records import ELSEWHERE, RunState
 if TYPE_CHECKING:
     from cloudtune.run import Run
 
-_REACH = 0.7
-"""Seconds within which a service must accept a connection."""
+_REACH = 0.8
+"""Seconds, since the look began, within which a service must accept a connection: what is stored is shown within one."""
+
+_LEAST = 0.4
+"""Seconds that a service has for that, however much of the look's time is over."""
 
 _ANSWER = 5.0
 """Seconds within which a reachable service must answer, including the import of its SDK."""
@@ -30,6 +33,7 @@ class _Refresh:
 
     Attributes:
         addresses: the addresses of its services by name.
+        reach: seconds within which these must accept a connection.
         reached: set when the service has accepted a connection.
         done: set when the refresh has ended.
         trouble: why the refresh failed; "" if it did not.
@@ -37,21 +41,27 @@ class _Refresh:
 
     run: "Run"
     addresses: Mapping[str, str]
+    reach: float
     reached: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     trouble: str = ""
 
 
-def ask(runs: "Sequence[Run]") -> dict[str, str]:
+def ask(runs: "Sequence[Run]", *, since: float | None = None) -> dict[str, str]:
     """Refresh runs from their services, for at most `_ANSWER` seconds.
 
     A refresh that takes longer goes on in a daemon thread.
 
+    Args:
+        runs: the runs; all are asked at once.
+        since: when the look began (monotonic clock, seconds), such as the start of a command; None for now.
+
     Returns:
         The reason why a run could not be refreshed, by run id; runs without a problem are left out.
     """
-    refreshes = [refresh for run in runs if (refresh := _refresh_of(run)) is not None]
     start = time.monotonic()
+    reach = max(_REACH - (start - since) if since is not None else _REACH, _LEAST)
+    refreshes = [refresh for run in runs if (refresh := _refresh_of(run, reach)) is not None]
     threads = [
         threading.Thread(target=_run, args=[refresh], name=f"refresh of {refresh.run.id}", daemon=True)
         for refresh in refreshes
@@ -60,17 +70,17 @@ def ask(runs: "Sequence[Run]") -> dict[str, str]:
     for thread in threads:
         thread.start()
     for refresh in refreshes:
-        _wait(refresh, start + _REACH, start + _ANSWER)
+        _wait(refresh, start + reach, start + _ANSWER)
     abandoned.extend(thread for thread in threads if thread.is_alive())
     return {refresh.run.id: refresh.trouble for refresh in refreshes if refresh.trouble}
 
 
-def _refresh_of(run: "Run") -> _Refresh | None:
+def _refresh_of(run: "Run", reach: float) -> _Refresh | None:
     """Return the refresh that a run needs; None if this machine knows its state, or for a read-only run."""
     record = run.record
     active = record.state in (RunState.RUNNING, RunState.STOPPING)
     managed = json.loads(record.plan).get("mode") == "managed"
-    refresh = _Refresh(run, run.addresses)
+    refresh = _Refresh(run, run.addresses, reach)
     try:
         if not run.writable or not (active and (managed or ELSEWHERE in record.native)):
             if run.writable:
@@ -105,7 +115,7 @@ def _wait(refresh: _Refresh, reach: float, answer: float) -> None:
 def _run(refresh: _Refresh) -> None:
     trouble = ""
     try:
-        unreachable = [service for service, address in refresh.addresses.items() if not answers(address, _REACH)]
+        unreachable = [service for service, address in refresh.addresses.items() if not answers(address, refresh.reach)]
         if unreachable:
             trouble = f"{', '.join(unreachable)} cannot be reached"
         else:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from older_stores import lower
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
+from cloudtune.looking import asking
 from cloudtune.provider.interface import load_provider
 from cloudtune.store.records import RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import Store
@@ -92,6 +94,20 @@ def test_a_look_that_hangs_does_not_keep_the_command_from_ending(tmp_path: Path)
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "cannot be reached" in done.stdout
+
+
+@pytest.mark.parametrize(("passed", "left"), [(0.0, 0.8), (0.3, 0.5), (60.0, 0.4)])
+def test_a_service_has_what_is_left_of_the_second_in_which_a_look_answers(
+    passed: float, left: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine, most of it is over when the command is loaded."""
+    run_at(tmp_path, "sagemaker", "http://no-such-host.invalid")
+    given: list[float] = []
+    monkeypatch.setattr(asking, "answers", lambda _, seconds: bool(given.append(seconds)))
+    monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    troubles = asking.ask([api.attach("far-1", project=tmp_path)], since=1000.0 - passed)
+    assert given == [pytest.approx(left)]
+    assert "cannot be reached" in troubles["far-1"]
 
 
 # Only to read
