@@ -328,6 +328,7 @@ def test_the_table_tells_null_from_a_parameter_that_is_absent(report: Callable[.
     assert [row[place : place + 2] for row in table["rows"]] == [["null", None], ["poly", 3]]
 
 
+@pytest.mark.timeout(600)  # what is bounded is the computing
 def test_ten_thousand_trials_make_a_page_of_bounded_size_in_a_bounded_time(report: Callable[..., Page]) -> None:
     job = job_of(
         space={f"x{index}": {"type": "float", "low": 1e-5, "high": 1, "scale": "log"} for index in range(10)},

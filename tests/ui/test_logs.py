@@ -62,8 +62,11 @@ def test_what_a_trial_prints_is_followed_from_where_the_page_was(client: Client,
 
 def test_of_a_long_log_the_last_lines_are_sent_and_long_lines_are_cut(client: Client, run: RunStore) -> None:
     log_of(run, [*(f"line {number}" for number in range(5000)), "x" * 9000], TrialState.COMPLETED)
-    found = lines_of(client, log_tail.MAX_LINES)
-    assert len(found) == log_tail.MAX_LINES
+    with client.stream(("log", RUN), ("trial", "0")) as events:
+        assert any(data["over"] for kind, _, data in events if kind == "log")  # all has been read
+    with client.stream(("log", RUN), ("trial", "0")) as events:
+        found, left_out = next((data["lines"], data["left_out"]) for kind, _, data in events if kind == "log")
+    assert (len(found), left_out) == (log_tail.MAX_LINES, 5001 - log_tail.MAX_LINES)
     assert found[-2] == "line 4999"
     assert len(found[-1]) == log_tail.MAX_LENGTH + 1
 

@@ -315,8 +315,8 @@ def test_metrics_are_found_as_they_are_printed(aws: Aws) -> None:
 
 def test_a_trivial_job_is_over_in_a_moment(aws: Aws) -> None:
     aws.run(AlgorithmSpecification={"ContainerEntrypoint": ["true"]})  # loads what the first one loads
-    fastest = 9.0
-    for _ in range(5):
+    fastest, until = 9.0, time.monotonic() + 60
+    while fastest >= 0.15 and time.monotonic() < until:  # a wait would be in each; a busy machine slows some
         began = time.monotonic()
         aws.run(AlgorithmSpecification={"ContainerEntrypoint": ["true"]})
         fastest = min(fastest, time.monotonic() - began)
