@@ -1,5 +1,6 @@
 """Slurm's own commands, as they are called on the login node. Imports the standard library alone."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -75,27 +76,39 @@ def active(name: str) -> list[Row]:
 
 
 def ended(jobs: Sequence[str]) -> list[Row]:
-    """Return the tasks of jobs, ended or not, as far as the controller or the accounting knows them; see `call` for errors."""
+    """Return the tasks of jobs, ended or not, as far as the controller or the accounting knows them.
+
+    An accounting that does not answer knows nothing: the trials, which are ours, do not wait for it.
+
+    Raises:
+        SlurmError: the controller does not answer.
+    """
     if not jobs:
         return []
-    known = _known(
-        ["squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(jobs)}", f"--format={FORMAT}"]
-    )
-    rest = sorted(set(jobs) - {row.job for row in known})  # the controller forgets them after MinJobAge
-    if rest:
-        known += _known(
-            ["sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={','.join(rest)}", "--format=JobID,State"]
-        )
-    return known
-
-
-def _known(words: Sequence[str]) -> list[Row]:
     try:
-        return rows(call(words))
+        known = rows(
+            call(["squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(jobs)}", f"--format={FORMAT}"])
+        )
     except SlurmError as error:
         if error.passing:
             raise
-        return []  # all of them are purged, or there is no accounting
+        known = []  # all of them are purged
+    rest = sorted(set(jobs) - {row.job for row in known})  # the controller forgets them after MinJobAge
+    if rest:
+        with contextlib.suppress(SlurmError):
+            known += rows(
+                call(
+                    [
+                        "sacct",
+                        "--noheader",
+                        "--parsable2",
+                        "--allocations",
+                        f"--jobs={','.join(rest)}",
+                        "--format=JobID,State",
+                    ]
+                )
+            )
+    return known
 
 
 def cancel(tasks: Sequence[str]) -> None:

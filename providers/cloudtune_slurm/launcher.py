@@ -257,7 +257,7 @@ class SlurmLauncher(PollingLauncher):
         if len(news["starts"]) > len(task.starts):
             task.gone = None
             self._queue.begun(news["starts"][-1]["task"])
-        task.starts = news["starts"]
+        task.starts, task.heard = news["starts"], True
         texts = {name: news[name].encode("latin-1") for name in ("log", "lines") if name in news}
         self._updates.extend(task.mirror.take({**news, **texts}))
         if "ended" in news:

@@ -19,7 +19,7 @@ SHARE = 120.0
 LINGER = 3.0
 """Seconds for which a task waits for further trials: about as long as the start of another task would take."""
 
-_LOOK = 0.1
+_LOOK = 0.05
 """Seconds between two looks for further trials."""
 
 Offer = tuple[Mapping[str, Any], Mapping[str, Any]]

@@ -181,7 +181,9 @@ class Queue:
                 continue
             task.row, task.gone, task.seen = row, None, len(task.starts)
             task.batch.job = task.batch.job or ("" if task.starts else row.job)
-        self._look_up([task for task in missing if task.gone is None])
+        if not all(task.heard for task in missing):
+            self._next_look = 0.0  # an earlier driver's: which task has it is known once its files are read
+        self._look_up([task for task in missing if task.gone is None and task.heard])
 
     def _look_up(self, missing: Collection[Task]) -> None:
         """Ask how tasks have ended that Slurm no longer lists."""

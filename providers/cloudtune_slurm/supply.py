@@ -17,7 +17,7 @@ WAIT = 2.0
 _RECENT = 20
 """How many of the last trials say how long trials take."""
 
-_LOOKS = 8
+_LOOKS = 16
 """How often the driver looks at trials within the time that one takes, where it is short."""
 
 _COST = 20.0

@@ -48,6 +48,7 @@ class Task:
         row: what Slurm said of it last; None before.
         seen: how often it had begun when Slurm said that.
         told: what it waits for, as its driver was told; "" for nothing.
+        heard: whether its files have been read.
         starts: when and where it began; see `cloudtune_slurm.claims.starts_of`.
         gone: when Slurm first said that it has ended or does not know it, in seconds of `time.monotonic`; None before.
         stopping: whether it is to end.
@@ -60,6 +61,7 @@ class Task:
     row: Row | None = None
     seen: int = 0
     told: str = ""
+    heard: bool = False
     starts: Sequence[Mapping[str, Any]] = ()
     gone: float | None = None
     stopping: bool = False

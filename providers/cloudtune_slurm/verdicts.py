@@ -28,14 +28,12 @@ def judged(setting: Setting, number: int, attempt: int, news: Mapping[str, Any],
     outcome, recorded = news["ended"], news["ended"]["why"] != "lost"
     if recorded and by_itself(outcome):
         return ended_of(setting, number, attempt, outcome, log)
-    if recorded and outcome["why"] == "stopped" and state not in (*LOST, *FAILED):
+    stopped = recorded and outcome["why"] == "stopped"
+    if stopped and state in ("COMPLETED", "FAILED"):
         state = "TIMEOUT"  # the signal comes before the limit, and it ended in time
-    if state == "TIMEOUT" and any(start.get("turn") for start in news["starts"][-1:]):
-        return Ended(number, attempt, "its task's time was over, of which other trials had taken a part", lost=True)
-    if state == "CANCELLED" and news["cancelled"]:
-        return Ended(number, attempt, "its task was cancelled as it seemed to have nothing more to run", lost=True)
-    if state in LOST:
-        return Ended(number, attempt, LOST[state], lost=True)
+    lost = _lost(news, state)
+    if lost or (stopped and state not in FAILED):
+        return Ended(number, attempt, lost or "Slurm asked it to end, and does not know why any more", lost=True)
     if state in FAILED:
         return Ended(number, attempt, FAILED[state])
     if recorded:
@@ -46,3 +44,12 @@ def judged(setting: Setting, number: int, attempt: int, news: Mapping[str, Any],
     return Ended(
         number, attempt, "its task has ended without a word of how, and Slurm does not know it any more", lost=True
     )
+
+
+def _lost(news: Mapping[str, Any], state: str) -> str:
+    """Return why an attempt is lost and not to blame, by the state of its task; "" if it is not."""
+    if state == "TIMEOUT" and any(start.get("turn") for start in news["starts"][-1:]):
+        return "its task's time was over, of which other trials had taken a part"
+    if state == "CANCELLED" and news["cancelled"]:
+        return "its task was cancelled as it seemed to have nothing more to run"
+    return LOST.get(state, "")

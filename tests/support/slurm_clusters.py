@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=100
-AccountingStorageType=accounting_storage/none
+{accounting}
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/log/completed
 SchedulerType=sched/backfill
@@ -84,19 +84,21 @@ class SlurmCluster:
         nodes: their names.
         config: the file that ``SLURM_CONF`` names.
         controllers: how many have been started.
+        more: the words of further daemons by their names, which start after ``munged``.
     """
 
     folder: Path
     nodes: tuple[str, ...]
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     controllers: int = 0
+    more: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
         return self.folder / "slurm.conf"
 
     def start(self, name: str) -> None:
-        """Start the controller (``slurmctld``), ``munged`` or a node by its name.
+        """Start the controller (``slurmctld``), ``munged``, one of `more`, or a node by its name.
 
         A controller that was killed would give its last ids once more, upon which Slurm drains the nodes that know them:
         each that starts gives higher ones.
@@ -109,10 +111,12 @@ class SlurmCluster:
             "munged": ["munged", "--foreground", f"--key-file={self.folder}/munge/key", f"--socket={self.folder}/munge/socket",
                        f"--pid-file={self.folder}/munge/pid", f"--log-file={self.folder}/munge/log", f"--seed-file={self.folder}/munge/seed", "--force"],
             "slurmctld": ["slurmctld", "-D", "-f", str(self.config)],
+            **self.more,
         }.get(name, ["slurmd", "-D", "-N", name, "-f", str(self.config)])  # fmt: skip
         with (self.folder / "log" / f"{name}.said").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [*_END_WITH_US, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "PATH": _PATH}, start_new_session=True
+                [*_END_WITH_US, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "PATH": _PATH, "SLURM_CONF": str(self.config)},
             )  # fmt: skip
 
     def stop(self, name: str, number: int = signal.SIGTERM) -> None:
@@ -184,14 +188,33 @@ def _command(pid: int) -> str:
         return ""
 
 
-def missing() -> list[str]:
-    """Those programs of Slurm that are not installed here."""
-    return [program for program in PROGRAMS if shutil.which(program, path=_PATH) is None]
+def missing(programs: Sequence[str] = PROGRAMS) -> list[str]:
+    """Those programs, of Slurm's, that are not installed here."""
+    return [program for program in programs if shutil.which(program, path=_PATH) is None]
 
 
 @contextlib.contextmanager
-def started(nodes: int = 4, cpus: int = 2, min_job_age: int = 300) -> Iterator[SlurmCluster]:
-    """A cluster that runs within the context, and of which nothing is left after it."""
+def without(_cluster: SlurmCluster) -> Iterator[str]:
+    """No accounting."""
+    yield "AccountingStorageType=accounting_storage/none"
+
+
+Accounting = Callable[[SlurmCluster], contextlib.AbstractContextManager[str]]
+"""Starts what keeps the accounting of a cluster, after its munged and before its controller; gives lines of its configuration."""
+
+
+@contextlib.contextmanager
+def started(
+    nodes: int = 4, cpus: int = 2, min_job_age: int = 300, accounting: Accounting = without
+) -> Iterator[SlurmCluster]:
+    """A cluster that runs within the context, and of which nothing is left after it.
+
+    Args:
+        nodes: how many.
+        cpus: processors of each.
+        min_job_age: seconds until the controller forgets a job that has ended, as far as it can.
+        accounting: starts what keeps the accounting, if any.
+    """
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
     try:
@@ -199,7 +222,7 @@ def started(nodes: int = 4, cpus: int = 2, min_job_age: int = 300) -> Iterator[S
             (folder / name).mkdir(mode=0o755)
         (folder / "munge" / "key").write_bytes(os.urandom(1024))
         (folder / "munge" / "key").chmod(0o400)
-        host, ports = socket.gethostname().partition(".")[0], _free_ports(nodes + 1)
+        host, ports = socket.gethostname().partition(".")[0], free_ports(nodes + 1)
         names = tuple(f"n{number + 1}" for number in range(nodes))
         lines = [f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=1000 State=UNKNOWN"
                  for name, port in zip(names, ports[1:], strict=True)]  # fmt: skip
@@ -213,21 +236,31 @@ def started(nodes: int = 4, cpus: int = 2, min_job_age: int = 300) -> Iterator[S
             "count": nodes,
         }
         cluster = SlurmCluster(folder, names)
-        cluster.config.write_text(_CONFIG.format(**values, min_job_age=min_job_age))
-        with _running(cluster):
-            yield cluster
+        with _munged(cluster), accounting(cluster) as lines_of_accounting:
+            cluster.config.write_text(_CONFIG.format(**values, min_job_age=min_job_age, accounting=lines_of_accounting))
+            with _running(cluster):
+                yield cluster
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _running(cluster: SlurmCluster) -> Iterator[None]:
+def _munged(cluster: SlurmCluster) -> Iterator[None]:
+    cluster.start("munged")
     try:
-        cluster.start("munged")
         until = time.monotonic() + 20
         while not (cluster.folder / "munge" / "socket").exists():
             assert time.monotonic() < until, (cluster.folder / "munge" / "log").read_text()
             threading.Event().wait(0.02)
+        yield
+    finally:
+        for name in list(cluster.processes):
+            cluster.stop(name, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _running(cluster: SlurmCluster) -> Iterator[None]:
+    try:
         for name in ("slurmctld", *cluster.nodes):
             cluster.start(name)
         cluster.wait_until_up()
@@ -235,11 +268,10 @@ def _running(cluster: SlurmCluster) -> Iterator[None]:
     finally:
         for name in [name for name in cluster.nodes if name in cluster.processes]:
             cluster.kill_node(name)
-        for name in list(cluster.processes):
-            cluster.stop(name, signal.SIGKILL)
+        cluster.stop("slurmctld", signal.SIGKILL)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as open_ones:
         sockets = [open_ones.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -259,7 +291,13 @@ def connected() -> Iterator[SlurmCluster]:
     """The cluster of this process, which starts with the first use, where Slurm is installed; others skip the test."""
     if missing():
         pytest.skip(f"there is no {missing()[0]}; apt-get install slurm-wlm munge")
-    cluster = _shared()
+    with commands_of(_shared()) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def commands_of(cluster: SlurmCluster) -> Iterator[SlurmCluster]:
+    """Within the context Slurm's commands ask this cluster."""
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(cluster.config)
     try:

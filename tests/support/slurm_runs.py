@@ -1,6 +1,9 @@
 """Runs on the Slurm cluster of a test, and what they are made of."""
 
 import contextlib
+import os
+import signal
+import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,3 +115,17 @@ def full(cluster: SlurmCluster) -> Iterator[None]:
         yield
     finally:
         cluster.call("scancel", blocker)
+
+
+def driver_of(run: Run) -> int:
+    """The process of a run's driver."""
+    said = subprocess.run(["ps", "-ww", "-e", "-o", "pid=", "-o", "args="], capture_output=True, text=True, check=True)
+    lines = (line.split(None, 1) for line in said.stdout.splitlines())
+    return next(int(pid) for pid, words in lines if "cloudtune.cli.drive" in words and run.id in words)
+
+
+def kill_driver(run: Run) -> None:
+    """Kill a run's driver and wait until it is gone: a resume that still finds its lock held starts no other."""
+    pid = driver_of(run)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from slurm_clusters import SlurmCluster
-from slurm_runs import WAITS, full, messages, write_profile
+from slurm_runs import WAITS, full, kill_driver, messages, write_profile
 
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
@@ -51,19 +51,6 @@ def processes_of(run: Run) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def driver_of(run: Run) -> int:
-    said = subprocess.run(["ps", "-ww", "-e", "-o", "pid=", "-o", "args="], capture_output=True, text=True, check=True)
-    lines = (line.split(None, 1) for line in said.stdout.splitlines())
-    return next(int(pid) for pid, words in lines if "cloudtune.cli.drive" in words and run.id in words)
-
-
-def kill_driver(run: Run) -> None:
-    """Kill a run's driver and wait until it is gone: a resume that still finds its lock held starts no other."""
-    pid = driver_of(run)
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def ended_well(run: Run) -> list[tuple[TrialState, int]]:

@@ -208,7 +208,7 @@ def test_looks_come_often_where_trials_are_short_and_cost_little() -> None:
     assert pause(1.0, 0.001) == 1.0
     cluster = Cluster(None)
     cluster.supply.ended(0.8)
-    assert cluster.supply.pause(1.0, 0.001) == pytest.approx(0.1)
+    assert cluster.supply.pause(1.0, 0.001) == pytest.approx(0.05)
     assert cluster.supply.pause(1.0, 0.02) == pytest.approx(0.4)
 
 

@@ -182,6 +182,7 @@ SECOND = {"starts": [{"task": "12_0", "turn": 1}]}
         (outcome(9), "FAILED", "it was killed (SIGKILL)", False, True),
         (outcome(15, "stopped"), "CANCELLED", "somebody cancelled it", False, False),
         (outcome(0, "stopped"), "COMPLETED", "Slurm ended it at its limit of time", False, False),
+        (outcome(15, "stopped"), "", "Slurm asked it to end", True, False),
         (outcome(15, "stopped") | SECOND, "TIMEOUT", "its task's time was over", True, False),
         (outcome(0, "stopped") | SECOND, "COMPLETED", "its task's time was over", True, False),
         (outcome(15, "stopped") | {"cancelled": True}, "CANCELLED", "its task was cancelled", True, False),
