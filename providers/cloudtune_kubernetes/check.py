@@ -1,6 +1,8 @@
 """What a run on a cluster needs, and whether it is there."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from cloudtune.errors import ProviderError
 from cloudtune.provider.interface import Finding
@@ -23,7 +25,7 @@ def findings(cluster: Cluster) -> list[Finding]:
     found += permitted
     if all(each.ok for each in permitted):
         found.append(Finding.tried("job", lambda: _dry_run(cluster)))
-    return [*found, *_volume(cluster)]
+    return [*found, *_volume(cluster), *_storage(cluster.settings.storage)]
 
 
 def _version(cluster: Cluster) -> str:
@@ -74,6 +76,22 @@ def _dry_run(cluster: Cluster) -> str:
     query = {"dryRun": "All", "fieldValidation": "Strict"}
     cluster.call("judging a Job", "POST", cluster.path("jobs"), query, request)
     return "one of this profile would be taken"
+
+
+def _storage(place: str | None) -> Iterator[Finding]:
+    """Put an object into the profile's storage, and remove it again."""
+    if place is not None:
+        yield Finding.tried("storage", lambda: _stored(place))
+
+
+def _stored(place: str) -> str:
+    from cloudtune_kubernetes.uploading import bucket_of, in_words  # noqa: PLC0415  # few profiles have a storage
+
+    bucket = bucket_of(place)
+    with in_words(place, "putting an object there"), tempfile.NamedTemporaryFile() as file:
+        bucket.put("cloudtune-check", Path(file.name))
+        bucket.remove("cloudtune-check")
+    return f"objects can be put into {place} from here; pods read them by their own identity"
 
 
 def _volume(cluster: Cluster) -> Iterator[Finding]:

@@ -25,6 +25,12 @@ CONTAINER = "trial"
 CODE, FILES, DATA = "/cloudtune/code", "/cloudtune/files", "/cloudtune/data"
 """Where the container finds the code, outputs and checkpoints, and inputs."""
 
+FETCH = "fetch"
+"""The init container that fetches what travels by the profile's storage, and the ConfigMap with what it needs."""
+
+LISTING, PROGRAM, OBJECTS = "/cloudtune/fetch", "objects.py", "objects.json"
+"""Where that container finds its program, and the list of what it fetches."""
+
 INSTANCE = "node.kubernetes.io/instance-type"
 """The label by which clouds say the machine type of a node (https://kubernetes.io/docs/reference/labels-annotations-taints)."""
 
@@ -84,6 +90,7 @@ class PodWriter(Account):
         self._selector: dict[str, str] = {}
         self._terms: list[list[dict[str, Any]]] = [[]]
         self._preferred: list[dict[str, Any]] = []
+        self._fetched: list[dict[str, Any]] = []
 
     def write(self) -> dict[str, Any]:
         """Return the pod's spec."""
@@ -97,6 +104,7 @@ class PodWriter(Account):
             "serviceAccountName": self._identity(),
             "priorityClassName": settings.priority_class,
             "imagePullSecrets": [{"name": settings.pull_secret}] if settings.pull_secret else None,
+            "initContainers": self._fetching(container),
             "containers": [container],
             "volumes": self._volumes,
             "nodeSelector": self._selector,
@@ -225,8 +233,9 @@ class PodWriter(Account):
         for part in ("source", "ignore"):
             self._ledger.carry(f"trial.{part}", Beside.CODE)
         name = "command" if self._job.trial.command is not None else "function"
-        self.note(f"trial.{name}", target=f"{_CONTAINER}.command")
-        self._mount("code", CODE, {"configMap": {"name": "${run}-${code}"}}, read_only=True)
+        row = "trial.command.stored" if self._settings.storage and name == "command" else f"trial.{name}"
+        self.note(f"trial.{name}", row, f"{_CONTAINER}.command")
+        self._travelling("code", CODE, "${code}")
 
     def _variables(self) -> list[dict[str, Any]]:
         target = f"{_CONTAINER}.env"
@@ -261,6 +270,29 @@ class PodWriter(Account):
         self._volumes.append({"name": name, **source})
         self._mounts.append({"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})})
 
+    def _travelling(self, name: str, path: str, mark: str) -> None:
+        """Mount the folder of something that travels from the user's machine."""
+        if self._settings.storage is None:
+            self._mount(name, path, {"configMap": {"name": f"${{run}}-{mark}"}}, read_only=True)
+            return
+        self._mount(name, path, {"emptyDir": {}}, read_only=True)
+        self._fetched.append({"name": name, "mountPath": path})
+
+    def _fetching(self, container: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the container that fetches what travels by the profile's storage, before that of the trial."""
+        if not self._fetched:
+            return []
+        self._volumes.append({"name": FETCH, "configMap": {"name": f"${{run}}-{FETCH}"}})
+        folders = [each["mountPath"] for each in self._fetched]
+        made = {
+            "name": FETCH,
+            "image": container.get("image"),
+            "command": ["python3", f"{LISTING}/{PROGRAM}", f"{LISTING}/{OBJECTS}", *folders],
+            "volumeMounts": [{"name": FETCH, "mountPath": LISTING, "readOnly": True}, *self._fetched],
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+        }
+        return [{name: value for name, value in made.items() if value is not None}]
+
     def _data(self, target: str) -> dict[str, str]:
         """Return where the container finds each input."""
         places: dict[str, str] = {}
@@ -278,9 +310,8 @@ class PodWriter(Account):
                 self._mount(f"data-{index}", f"{DATA}/{index}", source, read_only=True)
             else:
                 self._ledger.carry_per_provider(f"data.{name}", value, target)
-                self.note(own, "data", target)
-                source = {"configMap": {"name": f"${{run}}-${{data:{name}}}"}}
-                self._mount(f"data-{index}", path, source, read_only=True)
+                self.note(own, "data.stored" if self._settings.storage else "data", target)
+                self._travelling(f"data-{index}", path, f"${{data:{name}}}")
             places[name] = path
         return places
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cloudtune.bundle.upload import ASSETS
 from cloudtune.errors import ConfigError, RunNotFound
 from cloudtune.planning.plan import Note, Plan, Support
-from cloudtune.provider.cloud import CloudProvider
+from cloudtune.provider.cloud import CloudProvider, job_of
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_kubernetes.capabilities import SUPPORT
@@ -127,13 +127,12 @@ class KubernetesProvider(CloudProvider):
         if job.trial.command is None and job.trial.function is None:
             self._pack_inputs(run, job)
 
-    @staticmethod
-    def _pack_inputs(run: "RunStore", job: TuningJob) -> None:
+    def _pack_inputs(self, run: "RunStore", job: TuningJob) -> None:
         from pathlib import Path  # noqa: PLC0415
 
         from cloudtune_kubernetes.storage import pack_inputs  # noqa: PLC0415
 
-        pack_inputs(job, Path(run.record().native["base"]), run.folder / ASSETS)
+        pack_inputs(job, Path(run.record().native["base"]), run.folder / ASSETS, self._settings.storage)
 
     # A run
 
@@ -191,6 +190,7 @@ class KubernetesProvider(CloudProvider):
         self.reach(run)
         try:
             self._runner(run).settle()
+            self._remove_objects(run)
         except ProviderError as error:
             run.write(
                 events=[
@@ -200,6 +200,14 @@ class KubernetesProvider(CloudProvider):
                     )
                 ]
             )
+
+    def _remove_objects(self, run: "RunStore") -> None:
+        from cloudtune_kubernetes.names import run_name  # noqa: PLC0415
+        from cloudtune_kubernetes.storage import remove_objects  # noqa: PLC0415
+
+        if self._settings.storage is not None:
+            job = job_of(run)
+            remove_objects(self._settings.storage, run_name(job.name, run.id), job)
 
 
 class DriverHost(KubernetesProvider):

@@ -3,9 +3,10 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from cloudtune.provider.settings import ServiceSettings, Text
+from cloudtune_kubernetes.words import kind_of
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -23,6 +24,12 @@ def _spot(value: object) -> object:
     return _table(value) if isinstance(value, str) and value.lstrip().startswith("{") else value
 
 
+def _place(value: str | None) -> str | None:
+    if value is not None:
+        kind_of(value)
+    return value
+
+
 class KubernetesSettings(ServiceSettings):
     """What a profile may say besides ``provider = "kubernetes"``; from the environment everything comes as text."""
 
@@ -38,6 +45,8 @@ class KubernetesSettings(ServiceSettings):
     """The container image, where the job names none."""
     service_account: Text = None
     """The service account that trials run as, where the job has no identity; null for the namespace's default."""
+    storage: Annotated[str | None, AfterValidator(_place), BeforeValidator(lambda value: value or None)] = None
+    """Where code and inputs of this machine travel: ``s3://BUCKET/FOLDER``, ``gs://BUCKET/FOLDER`` or ``https://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER``, which pods read by their identity; null: in ConfigMaps."""
     driver_account: Text = None
     """The service account of a driver that runs as a Job (``--driver``), which needs the Role that `check --policy` prints; null for that of trials."""
     output: Text = None

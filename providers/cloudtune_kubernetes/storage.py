@@ -1,8 +1,13 @@
-"""What a run keeps in a cluster beside its Jobs: code and inputs in ConfigMaps, variables in a Secret, a Service of names."""
+"""What a run keeps in a cluster beside its Jobs: code and inputs in ConfigMaps, variables in a Secret, a Service of names.
+
+Where the profile has a storage, code and inputs are objects there, and one ConfigMap has what fetches them.
+"""
 
 import base64
 import gzip
+import hashlib
 import io
+import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +19,12 @@ from cloudtune.bundle.tree import tree_of
 from cloudtune.bundle.upload import ASSETS, filled
 from cloudtune.errors import Problem, SpecError, ignoring
 from cloudtune.store.secrets import kept_environment
-from cloudtune.trial.container import SOURCE_FILE
+from cloudtune.trial.container import JOB_FILE, SOURCE_FILE
 from cloudtune_kubernetes.client import EXISTS, GONE, Cluster
 from cloudtune_kubernetes.container import PARTS
 from cloudtune_kubernetes.names import RUN
-from cloudtune_kubernetes.pod import PROVIDER
+from cloudtune_kubernetes.pod import FETCH, OBJECTS, PROGRAM, PROVIDER, helped
+from cloudtune_kubernetes.words import STORE_EXAMPLES
 
 if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob
@@ -30,17 +36,20 @@ _PART = 900_000
 _MOST = 8_000_000
 """Bytes that code and inputs of a run may have packed: the cluster keeps them in etcd, which holds a few GB."""
 
+_PACKED = PARTS.rstrip(".")
+
 KINDS = ("jobs", "configmaps", "secrets")
 """What a run has in a cluster, found by its label."""
 
 
-def pack_inputs(job: "TuningJob", base: Path, target: Path) -> None:
+def pack_inputs(job: "TuningJob", base: Path, target: Path, storage: str | None = None) -> None:
     """Pack the inputs of this machine into a run's assets.
 
     Args:
         job: the spec.
         base: what its paths are relative to.
         target: the folder with the packed code; made where there is none.
+        storage: of the profile, which has no limit; None for ConfigMaps.
 
     Raises:
         SpecError: a file cannot be read, or code and inputs are too large for ConfigMaps.
@@ -54,7 +63,7 @@ def pack_inputs(job: "TuningJob", base: Path, target: Path) -> None:
         ):
             add_files(archive, tree_of(base / place).files, f"data.{name}")
     sizes = {file.name: file.stat().st_size for file in target.iterdir()}
-    if sum(sizes.values()) > _MOST:
+    if storage is None and sum(sizes.values()) > _MOST:
         raise SpecError([_too_large(job, sizes)])
 
 
@@ -65,8 +74,8 @@ def _too_large(job: "TuningJob", sizes: Mapping[str, int]) -> Problem:
     message = (
         f"packed, code and inputs are {sum(sizes.values()) / 1e6:.1f} MB, and {_MOST / 1e6:.0f} MB travel in ConfigMaps"
     )
-    hint = "put it on a volume, data: {NAME: pvc://CLAIM/FOLDER}" if path in inputs.values() else "name what is not needed under trial.ignore, or put the code into the image"  # fmt: skip
-    return Problem(path, message, hint)
+    other = "put it on a volume, data: {NAME: pvc://CLAIM/FOLDER}" if path in inputs.values() else "name what is not needed under trial.ignore, or put the code into the image"  # fmt: skip
+    return Problem(path, message, f'{other}; or say storage = "…" in the profile, one of {STORE_EXAMPLES}')
 
 
 def _input(assets: Path, name: str) -> Path:
@@ -89,9 +98,11 @@ def final_request(
         ProviderError: the cluster cannot be reached, or refuses.
     """
     tokens, parts = {"run": name}, {}
-    for token, mark, files in _shipments(run, job):
+    if cluster.settings.storage is not None:
+        _store(cluster, cluster.settings.storage, name, [(mark, files) for _, mark, files in _shipments(run, job)])
+    for token, mark, files in () if cluster.settings.storage is not None else _shipments(run, job):
         tokens[token] = mark
-        parts[f"{name}-{mark}"] = _in_maps(cluster, name, f"{name}-{mark}", files)
+        parts[f"{name}-{mark}"] = _in_maps(cluster, name, f"{name}-{mark}", _cut(files))
     if job.trial.environment:
         values = kept_environment(run)
         data = {f"variable-{index}": base64.b64encode(values[key].encode()).decode() for index, key in enumerate(job.trial.environment)}  # fmt: skip
@@ -103,21 +114,71 @@ def final_request(
     return whole
 
 
-def _shipments(run: "RunStore", job: "TuningJob") -> Iterator[tuple[str, str, dict[str, bytes]]]:
-    """Yield the token of each thing that travels, what stands for it in names, and its files in parts that fit into a ConfigMap."""
+def _shipments(run: "RunStore", job: "TuningJob") -> Iterator[tuple[str, str, dict[str, Path]]]:
+    """Yield the token of each thing that travels, what stands for it in names, and its files by their names there."""
     assets = run.folder / ASSETS
     if (assets / SOURCE_FILE).is_file():
-        files = {path.name: path.read_bytes() for path in sorted(assets.iterdir()) if path.suffix in (".py", ".json")}
-        packed = (assets / SOURCE_FILE).read_bytes()
-        yield "code", "code", {**files, **dict(_cut(f"{SOURCE_FILE}.", packed))}
+        small = {path.name: path for path in sorted(assets.iterdir()) if path.suffix in (".py", ".json")}
+        yield "code", "code", {**small, SOURCE_FILE: assets / SOURCE_FILE}
     for index, name in enumerate(job.data):
         if _input(assets, name).is_file():
-            yield f"data:{name}", f"data-{index}", dict(_cut(PARTS, _input(assets, name).read_bytes()))
+            yield f"data:{name}", f"data-{index}", {_PACKED: _input(assets, name)}
 
 
-def _cut(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
-    for index, start in enumerate(range(0, max(len(content), 1), _PART)):
-        yield f"{name}{index:03d}", content[start : start + _PART]
+def _cut(files: Mapping[str, Path]) -> dict[str, bytes]:
+    """Return files by their names, and those that are packed in parts that fit into a ConfigMap."""
+    found = {}
+    for name, path in files.items():
+        content = path.read_bytes()
+        if path.suffix != ".gz":
+            found[name] = content
+            continue
+        for index, start in enumerate(range(0, max(len(content), 1), _PART)):
+            found[f"{name}.{index:03d}"] = content[start : start + _PART]
+    return found
+
+
+def _store(cluster: Cluster, storage: str, run: str, shipments: Sequence[tuple[str, Mapping[str, Path]]]) -> None:
+    """Put what travels into the profile's storage, and what fetches it into a ConfigMap."""
+    from cloudtune_kubernetes import objects  # noqa: PLC0415  # few profiles have a storage
+    from cloudtune_kubernetes.uploading import bucket_of, in_words  # noqa: PLC0415
+
+    bucket, listed = bucket_of(storage), []
+    for folder, (mark, files) in enumerate(shipments):
+        for name, path in files.items():
+            place = f"{run}/{mark}/{name}"
+            with in_words(storage, f"putting {name} there"):
+                bucket.put(place, path)
+            file = f"{name}.000" if path.suffix == ".gz" else name  # as the only part of what may travel in several
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            listed.append({"name": place, "folder": folder, "file": file, "sha256": digest})
+    if listed:
+        content = json.dumps({"bucket": bucket.describe(), "objects": listed})
+        data = {OBJECTS: content, PROGRAM: Path(str(objects.__file__)).read_text("utf-8")}
+        _make(cluster, "configmaps", f"{run}-{FETCH}", run, {"data": data, "immutable": True})
+
+
+def remove_objects(storage: str, run: str, job: "TuningJob") -> None:
+    """Remove from a profile's storage what a run had there.
+
+    Args:
+        storage: of the profile.
+        run: its name in the cluster.
+        job: the spec.
+
+    Raises:
+        ProviderError: the storage cannot be reached, or refuses.
+    """
+    from cloudtune_kubernetes.uploading import bucket_of, in_words  # noqa: PLC0415  # few profiles have a storage
+
+    local = local_data(job, PROVIDER)
+    names = [f"data-{index}/{_PACKED}" for index, name in enumerate(job.data) if name in local]
+    if helped(job):
+        names += [f"code/{each}" for each in ("trial.py", JOB_FILE, SOURCE_FILE)]
+    bucket = bucket_of(storage)
+    for name in names:
+        with in_words(storage, f"removing {name}"):
+            bucket.remove(f"{run}/{name}")
 
 
 def _in_maps(cluster: Cluster, run: str, name: str, files: Mapping[str, bytes]) -> list[str]:

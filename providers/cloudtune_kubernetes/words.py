@@ -11,6 +11,30 @@ CLAIM = re.compile(r"pvc://([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)(?:/(.*))?")
 """A folder of a PersistentVolumeClaim: ``pvc://CLAIM/FOLDER``."""
 
 
+STORES = {
+    "s3": re.compile(r"s3://([^/]+)(?:/(.*))?"),
+    "gs": re.compile(r"gs://([^/]+)(?:/(.*))?"),
+    "azure": re.compile(
+        r"(?:https://[^/]+\.blob\.[^/]+|http://(?:127\.0\.0\.1|localhost)(?::\d+)?/[^/]+)/[^/]+(?:/.*)?"
+    ),
+}
+"""How places for what travels are written, by their kind; the last one on this machine is that of Azurite, an emulator."""
+
+STORE_EXAMPLES = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or https://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER"
+
+
+def kind_of(place: str) -> str:
+    """Return the kind of a place.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    for kind, form in STORES.items():
+        if form.fullmatch(place):
+            return kind
+    raise ValueError(f"{place!r} is none of {STORE_EXAMPLES}")
+
+
 class KubernetesWords(ServiceWords):
     """See `cloudtune.porting.words.ServiceWords`."""
 
