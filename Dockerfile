@@ -1,5 +1,7 @@
 # A small image that runs cloudtune as a user without rights: `docker build --build-arg EXTRAS=sagemaker -t cloudtune:0.1.0 .`
-FROM python:3.11-slim AS build
+# Behind a mirror of registries: `--build-arg BASE=MIRROR/python:3.11-slim`.
+ARG BASE=python:3.11-slim
+FROM ${BASE} AS build
 ARG EXTRAS=""
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
@@ -9,7 +11,7 @@ COPY hydra_plugins ./hydra_plugins
 RUN python -m venv /opt/cloudtune \
     && /opt/cloudtune/bin/pip install --no-cache-dir "/src${EXTRAS:+[$EXTRAS]}"
 
-FROM python:3.11-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title="cloudtune" \
     org.opencontainers.image.description="One hyperparameter-tuning job, written once, run by any managed tuner or on your own machine." \
     org.opencontainers.image.licenses="Apache-2.0"

@@ -146,7 +146,7 @@ class Spending:
             idle: whether no trial runs, so that one which does not fit now never will.
             ahead: seconds that the running trials go on, at least, before this is asked again.
         """
-        if self._budget is not None and self._warn is not None and self._budget.reached(share=SHARE):
+        if self._budget is not None and self._warn is not None and self._budget.reached(ahead, share=SHARE):
             self._warn(f"{NEARLY} {self._budget} (limits.cost)")
             self._warn = None
         if self._budget is None or not (self._budget.reached(ahead) or (idle and not self._budget.fits())):

@@ -132,6 +132,17 @@ def test_a_budget_is_told_while_the_run_goes_on(hook: Webhook, tmp_path: Path) -
     assert warner(run._store, job_of(tmp_path, limits={"cost": 10})) is not None
 
 
+def test_a_run_that_spends_its_budget_tells_of_most_of_it_before_its_end(hook: Webhook, tmp_path: Path) -> None:
+    (tmp_path / "cloudtune.toml").write_text("[prices.local]\nhour = 36000\n")  # 10 a second
+    endless = "import signal\nsignal.pause()\n"
+    run = prepared(tmp_path, endless, limits={"cost": 5, "trials": 1})
+    run.wait()
+    wait_for_all()
+    assert [each["event"] for each in hook.messages] == ["budget", "end"]
+    assert hook.messages[0]["reason"].startswith(NEARLY)
+    assert hook.messages[1]["reason"].startswith("the budget is spent")
+
+
 def test_the_configs_channels_are_told_of_the_runs_of_their_profiles(hook: Webhook, tmp_path: Path) -> None:
     (tmp_path / "cloudtune.toml").write_text(
         '[notify.team]\nwebhook = "${HOOK}"\n\n[notify.cloud]\ncommand = "touch cloud"\nprofiles = ["aws"]\n'
