@@ -26,6 +26,7 @@ class RunBrief:
         created: seconds since 1970; no trial printed anything before.
         interval: seconds between two polls.
         request: uploads what the plan's request names and returns the complete request; raises ProviderError.
+        folder: of the run on this machine.
     """
 
     id: str
@@ -35,6 +36,7 @@ class RunBrief:
     created: float
     interval: float
     request: Callable[[], dict[str, Any]]
+    folder: Path = Path()
 
     @property
     def soon(self) -> float:

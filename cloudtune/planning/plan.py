@@ -254,6 +254,19 @@ class Ledger:
         for path in dict.fromkeys(path if path == name else FIELD for name, path in paths.items()):
             self.note(path, support, message)
 
+    def copy_to(self, whole: "Ledger", below: str) -> None:
+        """Copy what was recorded of a part of a request into the ledger of the whole.
+
+        Args:
+            whole: the other ledger.
+            below: the path of the part within its request.
+        """
+        beside = tuple(Beside)
+        for path, target in self._carried.items():
+            whole.carry(path, target if target in beside else f"{below}.{target}")
+        for note in self._notes:
+            whole.note(note.path, note.support, note.message, f"{below}.{note.target}" if note.target else "")
+
     def note_rest(self, job: TuningJob, table: Mapping[str, tuple[Support, str]]) -> None:
         """Account for each leaf that was neither carried nor noted, by the longest row of a table that covers it.
 

@@ -222,7 +222,7 @@ class CloudProvider(Service, Provider, Site):
 
         record, job, plan = run.record(), job_of(run), plan_of(run)
         request = partial(self.request, run, job, plan)
-        return RunBrief(run.id, job, plan, record.native, record.created, self.poll, request)
+        return RunBrief(run.id, job, plan, record.native, record.created, self.poll, request, run.folder)
 
     def _run(self, run: "RunStore") -> "ManagedRun | DrivenRun":
         """Return the run as its plan's mode says: the one place where that is asked."""

@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
@@ -18,7 +18,7 @@ from cloudtune.driver.outages import OutageTolerance
 from cloudtune.driver.outputs import RunBrief, TrialOutputs
 from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
 from cloudtune.driver.verdict import NO_REASON, verdict
-from cloudtune.errors import RunBusy
+from cloudtune.errors import ProviderError, RunBusy
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.service import Service
 from cloudtune.provider.service_run import ServiceRun
@@ -65,6 +65,9 @@ class Tuner(TrialOutputs):
             ProviderError: the service cannot be reached, or refuses.
         """
 
+    def restore(self, trials: Sequence[Trial]) -> None:  # most services number their trials
+        """Take in the trials that the store has, with their numbers and places; called once, before the first poll."""
+
     @abstractmethod
     def poll(self, done: Collection[int]) -> JobSnapshot:
         """Poll the service about the job called `name`, by a number of calls that does not grow with its trials.
@@ -83,6 +86,13 @@ class Tuner(TrialOutputs):
     @abstractmethod
     def stop(self) -> None:
         """Ask the job called `name` to end; do nothing if it has ended, or was never made.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+
+    def settle(self) -> None:  # most services keep what belongs to a job
+        """Remove what an ended run no longer needs at the service; called once, and not if its emulator has ended.
 
         Raises:
             ProviderError: the service cannot be reached, or refuses.
@@ -183,6 +193,15 @@ class ManagedRun(ServiceRun):
                 self.run.write(columns={"reason": why})
                 return RunState.INTERRUPTED
 
+    def settle(self) -> None:
+        super().settle()
+        if gone(self.run.record()):
+            return
+        try:
+            self.tuner.settle()
+        except ProviderError as error:
+            self.run.write(events=[(None, str(error))])
+
     def _interrupt(self) -> RunState:
         """Interrupt a run whose emulator is about to end with this process, and save what the emulator has of it."""
         self.look()
@@ -243,6 +262,7 @@ class ManagedRun(ServiceRun):
     def _restore(self) -> None:
         """Restore the trials of the store; drop the reports of those that have not ended, to read them again."""
         self._spending.restore(history := self.run.history())
+        self.tuner.restore(history)
         for trial in history:
             self._known[trial.number] = _Known(trial)
             if trial.state.ended:

@@ -1,12 +1,15 @@
-"""What a Kubernetes cluster does with each field of a job."""
+"""What a Kubernetes cluster does with each field of a job, driven by cloudtune or, where it has Katib, managed by that."""
 
 from cloudtune.planning.plan import Support
-from cloudtune.planning.support import DEFAULT_SUPPORT, EXACT, SupportTable
+from cloudtune.planning.support import EXACT, STOPPED_BY_FOLLOWER, SupportTable, tuner_support
 
+_WATCHED = (Support.WATCHED, f"Katib has no such limit: {STOPPED_BY_FOLLOWER}")
 _OF_THE_CLUSTER = "the cluster's own policies decide; say it by kubernetes: {…} or the profile's template"
 
 SUPPORT: SupportTable = {
-    **DEFAULT_SUPPORT,
+    **tuner_support("Kubernetes", "Katib", "a Job"),
+    **dict.fromkeys(("compute.accelerators", "compute.cpus", "compute.memory", "limits.failed", "limits.target"), EXACT),
+    **dict.fromkeys(("limits.time", "limits.no_improvement", "limits.cost"), _WATCHED),
     "trial.source.native": (Support.APPROXIMATE, "the image's own program starts, so no code travels: of no effect here"),
     "trial.command": (Support.ENCODED, "started by the trial helper, which travels with the code in ConfigMaps, 8 MB packed at most; the image needs Python"),
     "trial.command.native": (Support.APPROXIMATE, "the container starts what the native settings name; the command is for other providers"),
@@ -16,7 +19,20 @@ SUPPORT: SupportTable = {
     "objective.source.native": (Support.UNSUPPORTED, "the program starts without the trial helper, which is what hears it; take the source away"),
     "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
     "stopping.unkept": (Support.APPROXIMATE, "no volume keeps checkpoints, so paused trials begin anew; give output: pvc://CLAIM/FOLDER"),
-    "mode.managed": (Support.DRIVEN, "there is no managed tuner: cloudtune drives the trials itself, with a Job a trial"),
+    "mode.managed": (Support.UNCHECKED, "as an Experiment of Katib, which the cluster must have: cloudtune check says whether it is there"),
+    "retries": (Support.DRIVEN, "Katib starts no trial again: cloudtune's driver asks, with a Job a trial"),
+    "name.katib": (Support.ENCODED, "the Experiment's name is made of it, with a mark of the run"),
+    "objective.regex": (Support.ENCODED, "the trial helper looks for it in the output, and writes down for Katib what it finds"),
+    "objective.regex.native": (Support.ENCODED, "as a filter of Katib's collector, which reads the output"),
+    "objective.regex.driven": (Support.DRIVEN, "Katib takes a metric's name from the line that it reads, before the number: cloudtune's driver asks, with a Job a trial"),
+    "objective.name": (Support.DRIVEN, "Katib cuts names of metrics at a semicolon: cloudtune's driver asks, with a Job a trial"),
+    "space.scale": (Support.APPROXIMATE, "Katib's algorithm draws it evenly; random, tpe and multivariate-tpe heed the scale of whole numbers"),
+    "space.scale.driven": (Support.DRIVEN, "Katib's algorithm draws it evenly, whatever its scale: cloudtune's driver asks, with a Job a trial"),
+    "strategy.seed": (Support.APPROXIMATE, "Katib's algorithm takes it, but draws by how many trials are asked for at a time; mode: driven keeps it"),
+    "strategy.grid": (Support.ENCODED, "Katib walks the grid in an order of its own; values of ranges travel as their indexes"),
+    "stopping.katib": (Support.ENCODED, "as Katib's medianstop"),
+    "stopping.median": (Support.APPROXIMATE, "as Katib's medianstop, which compares with the mean of the others' first values, once as many as grace are reported and 3 trials have ended"),
+    "limits.trial_time.part": (Support.APPROXIMATE, "Katib's trials end by the deadline of their pods, which counts whole seconds: rounded up"),
     "compute.instance": (Support.UNCHECKED, "by the nodes' label node.kubernetes.io/instance-type, as clouds set it; whether there are such nodes the cluster knows"),
     "compute.instance.several": (Support.UNCHECKED, "the scheduler takes nodes of any of them, the first preferred"),
     "compute.instance.foreign": (Support.APPROXIMATE, "another service's machine type: of no effect here"),

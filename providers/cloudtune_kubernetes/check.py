@@ -8,7 +8,8 @@ from cloudtune.errors import ProviderError
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_kubernetes.client import Cluster
-from cloudtune_kubernetes.policy import rules
+from cloudtune_kubernetes.katib.tuner import need_katib
+from cloudtune_kubernetes.policy import rules, usual
 from cloudtune_kubernetes.translate import translate
 from cloudtune_kubernetes.words import CLAIM
 
@@ -21,6 +22,7 @@ def findings(cluster: Cluster) -> list[Finding]:
     if not found[0].ok:
         return found
     found.append(Finding("namespace", None, cluster.namespace))
+    found.append(_katib(cluster))
     permitted = list(_permissions(cluster))
     found += permitted
     if all(each.ok for each in permitted):
@@ -33,9 +35,19 @@ def _version(cluster: Cluster) -> str:
     return f"{cluster.host}, Kubernetes {said.get('gitVersion', '?')}"
 
 
+def _katib(cluster: Cluster) -> Finding:
+    """Look whether managed runs are possible; they need not be, unless the profile says so."""
+    try:
+        need_katib(cluster)
+    except ProviderError as error:
+        return Finding("Katib", False if cluster.settings.katib else None, str(error))
+    own = "jobs whose mode is auto are its Experiments" if cluster.settings.katib else "of effect for mode: managed"
+    return Finding("Katib", True, f"it is there; {own}")
+
+
 def _permissions(cluster: Cluster) -> Iterator[Finding]:
     """Yield a finding for each kind of object, with the verbs that are not allowed."""
-    for group, resource, verbs in rules():
+    for group, resource, verbs in rules(usual(cluster.settings)):
         try:
             denied = [verb for verb in verbs if not _may(cluster, group, resource, verb)]
         except ProviderError as error:
@@ -71,7 +83,7 @@ def _dry_run(cluster: Cluster) -> str:
         "limits": {"trials": 1},
         "compute": {"spot": cluster.settings.spot is not None},
     }
-    request = {**translate(TuningJob.from_data(plain), cluster.settings).request}
+    request = {**translate(TuningJob.from_data(plain).driven(), cluster.settings).request}
     request["metadata"] = {**request["metadata"], "name": "cloudtune-check"}  # type: ignore[dict-item]  # plain data
     query = {"dryRun": "All", "fieldValidation": "Strict"}
     cluster.call("judging a Job", "POST", cluster.path("jobs"), query, request)

@@ -28,7 +28,7 @@ GONE = frozenset({"404"})
 """Codes of the answer about what is not there."""
 
 EXISTS = frozenset({"409"})
-"""Codes of the answer where there is one of the name already."""
+"""Codes of the answer where there is one of the name already, or where an object has changed meanwhile."""
 
 EXPIRED = "410"
 """The code of the answer to a watch from a version that the cluster has forgotten."""
@@ -50,6 +50,12 @@ _CONNECTIONS = 256
 
 _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod finds the name of its namespace."""
+
+_GROUPS = {
+    "jobs": "apis/batch/v1",
+    **dict.fromkeys(("experiments", "trials", "suggestions"), "apis/kubeflow.org/v1beta1"),
+}
+"""The path of a kind's API; that of all others is the core's."""
 
 Query = Mapping[str, str | int | bool]
 
@@ -124,11 +130,12 @@ class Cluster:
         """Return the path of a kind of objects in the namespace, or of one.
 
         Args:
-            kind: ``jobs``, ``pods``, ``configmaps``, ``secrets``, ``services``, ``events``.
+            kind: ``jobs``, ``pods``, ``configmaps``, ``secrets``, ``services``, ``events``; of Katib's ``experiments``,
+                ``trials``, ``suggestions``.
             name: of one object; "" for all.
             part: below it, such as ``log``; "" for the object itself.
         """
-        group = "apis/batch/v1" if kind == "jobs" else "api/v1"
+        group = _GROUPS.get(kind, "api/v1")
         below = "".join(f"/{quote(each, safe='')}" for each in (name, part) if each)
         return f"/{group}/namespaces/{quote(self.namespace, safe='')}/{kind}{below}"
 
@@ -186,7 +193,7 @@ class Cluster:
                 method,
                 url,
                 body=None if body is None else json.dumps(body),
-                headers=self._headers(),
+                headers=self._headers(method),
                 timeout=urllib3.Timeout(connect=_CONNECT, read=read),
                 preload_content=False,
                 retries=False,
@@ -198,8 +205,9 @@ class Cluster:
             finally:
                 answer.close() if not answer.closed and answer.length_remaining != 0 else answer.release_conn()
 
-    def _headers(self) -> dict[str, str]:
-        found = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "cloudtune"}
+    def _headers(self, method: str) -> dict[str, str]:
+        form = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        found = {"Accept": "application/json", "Content-Type": form, "User-Agent": "cloudtune"}
         for auth in self._found[0].auth_settings().values():
             if auth["in"] == "header" and auth["value"]:
                 found[auth["key"]] = auth["value"]
@@ -262,7 +270,7 @@ def _in_words(error: _Refusal, doing: str) -> ProviderError:
         return CredentialError(f"the cluster lets nobody in with these credentials, while {doing}: {said}", code=code)
     if error.status == 403 and "exceeded quota" in said:
         return QuotaError(f"a quota of the namespace is reached while {doing}: {said}", code="Quota")
-    if error.status == 403:
+    if error.status == 403 and "admission webhook" not in said:
         return CredentialError(f"the cluster refused while {doing}: {said}; {HINT}", code=code)
     retryable = error.status == 429 or error.status >= 500
     return ProviderError(f"the cluster answered while {doing}: {said}", code=code, retryable=retryable)

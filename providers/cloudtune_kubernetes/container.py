@@ -3,7 +3,7 @@
 It travels with the trial helper (see `cloudtune.trial.container`): the standard library alone, and Python 3.8 or newer.
 """
 
-# ruff: noqa: PTH110, PTH112, PTH118, PTH120, PTH123, PTH208  # pathlib would double the time that importing this file takes
+# ruff: noqa: PTH103, PTH110, PTH112, PTH118, PTH120, PTH123, PTH208  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    Sink = Callable[[int, float, dict[str, float]], None]
 
 PARTS = "data.tar.gz."
 """How the names of the files begin that an input travels in."""
@@ -23,7 +26,7 @@ _LONGEST = 4096
 
 
 class Container:
-    """What a Job of cloudtune's gives its pods: variables, volumes, and a log that the driver reads."""
+    """What a Job of cloudtune's gives its pods: variables, volumes, a log that the driver reads, and a file that Katib reads."""
 
     def parameters(self) -> dict[str, Any]:
         """Return the values by their names in the codec."""
@@ -32,12 +35,14 @@ class Container:
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which `cloudtune.trial` finds its way in the processes of the trial."""
-        root, number = os.environ["CLOUDTUNE_FILES"], os.environ["CLOUDTUNE_TRIAL"]
+        place = os.environ.get("CLOUDTUNE_PLACE")  # of Katib's trials, which have a name and no number
+        root, own = os.environ["CLOUDTUNE_FILES"], place or os.environ["CLOUDTUNE_TRIAL"]
         parent = os.environ.get("CLOUDTUNE_PARENT")
         return {
             "CLOUDTUNE_RANK": os.environ.get("RANK", "0"),
-            "CLOUDTUNE_OUTPUT_DIR": os.path.join(root, number, "output"),
-            "CLOUDTUNE_CHECKPOINT_DIR": os.path.join(root, number, "checkpoint"),
+            "CLOUDTUNE_OUTPUT_DIR": os.path.join(root, own, "output"),
+            "CLOUDTUNE_CHECKPOINT_DIR": os.path.join(root, own, "checkpoint"),
+            **({"CLOUDTUNE_SEED": _seed(place)} if place else {}),
             **({"CLOUDTUNE_PARENT_CHECKPOINT_DIR": os.path.join(root, parent, "checkpoint")} if parent else {}),
         }
 
@@ -47,8 +52,10 @@ class Container:
         parts = sorted(each for each in os.listdir(place) if each.startswith(PARTS)) if os.path.isdir(place) else []
         return _unpacked([os.path.join(place, part) for part in parts], variable) if parts else place
 
-    def sink(self) -> None:
-        """Return None: the driver reads the output itself."""
+    def sink(self) -> Sink | None:
+        """Return what writes reports where Katib's collector reads them; None where the driver reads the output itself."""
+        place = os.environ.get("CLOUDTUNE_METRICS")
+        return _katib_sink(place) if place and os.environ.get("RANK", "0") == "0" else None
 
     def fail(self, reason: str) -> None:
         """Tell the cluster why the trial failed, in the last message of its container."""
@@ -56,6 +63,32 @@ class Container:
         if os.path.exists(path):  # the cluster has made it
             with open(path, "w", encoding="utf-8") as file:
                 file.write(reason.encode()[:_LONGEST].decode("utf-8", "ignore"))
+
+
+def _seed(place: str) -> str:
+    """Return a seed made of a trial's name, which is drawn by chance."""
+    import zlib
+
+    return str(zlib.crc32(place.encode()) >> 1)
+
+
+def _katib_sink(path: str) -> Sink:
+    """Return a sink that adds a line of JSON for each report, whose values are texts, as Katib's file collector reads it.
+
+    What is no finite number is left out: Katib would take it for the best. The file is there at once, as the collector waits for it.
+    """
+    from math import isfinite
+
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, "a", encoding="utf-8").close()
+
+    def sink(step: int, moment: float, metrics: dict[str, float]) -> None:
+        finite = {name: repr(value) for name, value in metrics.items() if isfinite(value)}
+        if finite:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"timestamp": moment, "global_step": str(step), **finite}) + "\n")
+
+    return sink
 
 
 def _unpacked(parts: list[str], name: str) -> str:

@@ -29,14 +29,14 @@ _READ = (
 )
 
 
-def files_of(cluster: Cluster, request: Mapping[str, Any], run: str, number: int, target: Path) -> list[Path]:
+def files_of(cluster: Cluster, request: Mapping[str, Any], run: str, trial: str, target: Path) -> list[Path]:
     """Copy what a trial left in its folder for outputs; return the copies, none where it left nothing.
 
     Args:
         cluster: where the volume is.
         request: of the plan: the Job of a trial.
         run: the run's name in the cluster.
-        number: of the trial.
+        trial: the name of its folder on the volume.
         target: a folder; made if it is not there.
 
     Raises:
@@ -49,15 +49,15 @@ def files_of(cluster: Cluster, request: Mapping[str, Any], run: str, number: int
     if claim is None:
         raise TrialError("outputs of the run's trials ended with their pods; keep them by output: pvc://CLAIM/FOLDER")
     place = next(each["value"] for each in spec["containers"][0]["env"] if each["name"] == "CLOUDTUNE_FILES")
-    folder = f"{place.replace('${run}', run)}/{number}/output"
-    lines = _printed(cluster, _reader(request, run, number, folder), run)
+    folder = f"{place.replace('${run}', run)}/{trial}/output"
+    lines = _printed(cluster, _reader(request, run, trial, folder), run)
     if lines and lines[0].endswith(" bytes"):
         hint = f"{folder.removeprefix(FILES)} of the claim {claim}; copy it with kubectl cp from a pod that mounts it"
-        raise TrialError(f"trial {number} left {lines[0]}, more than a log carries ({_MOST}): it is in {hint}")
+        raise TrialError(f"trial {trial} left {lines[0]}, more than a log carries ({_MOST}): it is in {hint}")
     return unpacked(lines, target) if lines else []
 
 
-def _reader(request: Mapping[str, Any], run: str, number: int, folder: str) -> dict[str, Any]:
+def _reader(request: Mapping[str, Any], run: str, trial: str, folder: str) -> dict[str, Any]:
     """Return the Job that prints a folder of the volume of a trial's Job."""
     spec = request["spec"]["template"]["spec"]
     container = spec["containers"][0]
@@ -76,8 +76,9 @@ def _reader(request: Mapping[str, Any], run: str, number: int, folder: str) -> d
         "volumes": [each for each in spec["volumes"] if each["name"] == "files"],
     }
     labels = {RUN: f"{run}.files"}
+    name = trial if trial.startswith(run) else f"{run}-{trial}"  # Katib's trials begin with the run's name
     return {
-        "metadata": {"name": f"{run}-files-{number}", "labels": labels},
+        "metadata": {"name": f"{name[:57]}-files", "labels": labels},
         "spec": {
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": 600,

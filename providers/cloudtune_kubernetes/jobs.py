@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cloudtune.driver.interrupt import Condition
 from cloudtune.driver.outputs import RunBrief, followed
@@ -28,7 +28,8 @@ from cloudtune_kubernetes.names import ATTEMPT, RUN, TRIAL, run_name, trial_labe
 from cloudtune_kubernetes.parse import Standing, kind_of, standing
 from cloudtune_kubernetes.pod import CONTAINER
 from cloudtune_kubernetes.storage import remove, remove_service
-from cloudtune_kubernetes.translate import parameters_of
+from cloudtune_kubernetes.values import parameters_of
+from cloudtune_kubernetes.workload import job_in
 
 _FOLLOWED = 128
 """Logs that are followed at once: those of further trials are read at their ends."""
@@ -95,19 +96,32 @@ class KubernetesRunner(JobRunner):
     once = True
     for_good = FOR_GOOD
 
+    kind: ClassVar[str] = "jobs"
+    """The kind of the objects that tell how attempts stand."""
+
+    deleted: ClassVar[str] = "its Job was deleted"
+    """What is said of an attempt that was deleted."""
+
     def __init__(self, cluster: Cluster, brief: RunBrief, folder: Path) -> None:
         super().__init__(brief)
         self._cluster, self._folder = cluster, folder
         self._name = run_name(brief.job.name, brief.id)
         self._patterns = metric_patterns(brief.job.measured, brief.job.metrics)
-        selector = f"{RUN}={self._name}"
-        self._feeds = {kind: Feed(cluster, kind, selector) for kind in ("jobs", "pods")}
+        self._feeds = {kind: Feed(cluster, kind, self._selector()) for kind in (self.kind, "pods")}
         self._known: dict[str, _Known] = {}
         self._attempts: dict[str, int] = {}
         self._unread = False
 
+    def _selector(self) -> str:
+        """Return the labels of what is watched."""
+        return f"{RUN}={self._name}"
+
     def prepare(self) -> None:
         super().prepare()
+        self.watch()
+
+    def watch(self) -> None:
+        """Begin to watch, unless that has begun."""
         for feed in self._feeds.values():
             feed.start()
 
@@ -176,21 +190,30 @@ class KubernetesRunner(JobRunner):
             place: self._known.get(place) or _Known(trial, PrintedMetrics(self._patterns), now)
             for place, trial in asked.items()
         }
-        jobs, pods = self._feeds["jobs"].objects(), self._pods()
+        jobs, pods = self._jobs(), self._pods()
         stands = {place: self._standing(known, jobs[place], pods.get(place, ())) for place, known in self._known.items() if place in jobs}  # fmt: skip
         self._end_late(jobs)
         snapshots = [self._look(place, known, stands.get(place)) for place, known in self._known.items()]
         self._read_ends(stands)
         return [self._with_reports(place, seen) for place, seen in zip(self._known, snapshots, strict=True)]
 
+    def _jobs(self) -> Mapping[str, Object]:
+        """Return the Jobs of attempts by their names."""
+        return self._feeds["jobs"].objects()
+
+    def _place_of(self, pod: Object) -> str:
+        """Return the place of the attempt that a pod is of; "" for none."""
+        labels = pod["metadata"]["labels"]
+        found = TRIAL in labels and ATTEMPT in labels
+        return trial_name(self._name, int(labels[TRIAL]), int(labels[ATTEMPT])) if found else ""
+
     def _pods(self) -> dict[str, list[Object]]:
         """Return the pods by the Job that they are of, the newest last."""
         found: dict[str, list[Object]] = {}
         own = sorted(self._feeds["pods"].objects().values(), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
         for pod in own:
-            labels = pod["metadata"]["labels"]
-            if TRIAL in labels and ATTEMPT in labels:
-                found.setdefault(trial_name(self._name, int(labels[TRIAL]), int(labels[ATTEMPT])), []).append(pod)
+            if place := self._place_of(pod):
+                found.setdefault(place, []).append(pod)
         return found
 
     def _standing(self, known: _Known, job: Object, pods: Sequence[Object]) -> Standing:
@@ -219,15 +242,21 @@ class KubernetesRunner(JobRunner):
         if stands.running and not heard and self._follows < _FOLLOWED:
             self._log_of(known, stands.pod).follow()
         if stands.state is TrialState.RUNNING:
-            if exceeds(self.brief.job, stands.started, time.time()) and known.failed is None:
+            if self._lasts_too_long(stands) and known.failed is None:
                 self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, started=stands.started, too_long=True))  # fmt: skip
             if stands.wait == "queued" and known.began and known.failed is None:
                 self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, reason=f"its queue took its pod away: {stands.reason}", lost=True))  # fmt: skip
             waits = self._waits(place, known, stands)
             return TrialSnapshot(number, place, started=stands.started, waiting=waits)
+        if known.end is None and known.failed is not None and stands.state is TrialState.FAILED:
+            known.end = known.failed
         if known.end is None:
             known.end = replace(_end(number, place, stands), too_long=stands.too_long or exceeds(self.brief.job, stands.started, stands.ended))  # fmt: skip
         return known.end
+
+    def _lasts_too_long(self, stands: Standing) -> bool:
+        """Return whether an attempt that runs is to be ended from here for its time."""
+        return exceeds(self.brief.job, stands.started, time.time())
 
     @property
     def _follows(self) -> int:
@@ -241,11 +270,9 @@ class KubernetesRunner(JobRunner):
         if not known.seen:
             known.since = time.monotonic()
             with ignoring(GONE):
-                self._cluster.call(f"looking for {place}", "GET", self._cluster.path("jobs", place))
+                self._cluster.call(f"looking for {place}", "GET", self._cluster.path(self.kind, place))
                 return TrialSnapshot(number, place)
-        gone = TrialSnapshot(
-            number, place, TrialState.CANCELLED, ended=time.time(), reason="its Job was deleted", retry=False
-        )
+        gone = TrialSnapshot(number, place, TrialState.CANCELLED, ended=time.time(), reason=self.deleted, retry=False)
         known.end = known.failed or gone
         return known.end
 
@@ -367,20 +394,27 @@ class KubernetesRunner(JobRunner):
         """Return the pod of rank 0 of a trial; "" where there is none."""
         return standing({"metadata": {}}, self.pods(trial)).pod
 
+    def _labels(self, trial: Trial) -> dict[str, str]:
+        """Return the labels of the pods of an attempt."""
+        return trial_labels(self._name, trial.number, trial.attempt)
+
     def pods(self, trial: Trial) -> Sequence[Object]:
         """Return the pods of a trial, as the cluster has them now.
 
         Raises:
             ProviderError: the cluster cannot be reached, or refuses.
         """
-        labels = trial_labels(self._name, trial.number, trial.attempt)
-        query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
+        query = {"labelSelector": ",".join(f"{key}={value}" for key, value in self._labels(trial).items())}
         found: list[Object] = self._cluster.call("looking for pods", "GET", self._cluster.path("pods"), query)["items"]
         return found
 
+    def _folder_of(self, trial: Trial) -> str:
+        """Return the name of a trial's folder on the run's volume."""
+        return str(trial.number)
+
     def files(self, trial: Trial, target: Path) -> list[Path]:
-        request: Any = self.brief.plan.request
-        found = files_of(self._cluster, request, self._name, trial.number, target)
+        request: Any = job_in(self.brief.plan.request)
+        found = files_of(self._cluster, request, self._name, self._folder_of(trial), target)
         if not found:
             raise TrialError(f"trial {trial.number} left no files")
         return found

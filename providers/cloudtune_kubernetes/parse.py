@@ -10,7 +10,7 @@ from cloudtune.store.records import TrialState
 from cloudtune_kubernetes.client import moment
 from cloudtune_kubernetes.feed import Object
 from cloudtune_kubernetes.pod import CONTAINER
-from cloudtune_kubernetes.translate import QUEUE
+from cloudtune_kubernetes.workload import QUEUE
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """The annotation with a pod's index in an indexed Job."""

@@ -34,14 +34,19 @@ def _parted(resource: str) -> tuple[str, str]:
     return group, name
 
 
+def usual(settings: KubernetesSettings) -> Mode | None:
+    """Return the only mode of jobs that do not ask for one; None where they may have both."""
+    return None if settings.katib else "driven"
+
+
 def policies(settings: KubernetesSettings, mode: Mode | None = None) -> dict[str, Any]:
     """Return the Role of the caller, and that of a driver in the cluster with its binding, as kubectl applies them.
 
     Args:
         settings: of the profile.
-        mode: the only mode of its runs; None for both. Drivers are of driven runs.
+        mode: the only mode of its runs; None for those that jobs have which do not ask for one. Drivers are of driven runs.
     """
-    found = {"caller": _object("Role", settings, "cloudtune", rules=_written(rules(mode)))}
+    found = {"caller": _object("Role", settings, "cloudtune", rules=_written(rules(mode or usual(settings))))}
     return found if mode == "managed" else {**found, "identity": _of_a_driver(settings)}
 
 

@@ -1,4 +1,4 @@
-"""The Kubernetes provider: plans, drives and ends runs whose trials are Jobs of a cluster."""
+"""The Kubernetes provider: plans, starts, follows and ends runs there, driven with a Job a trial, or managed by Katib."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,16 +6,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.bundle.upload import ASSETS
-from cloudtune.errors import ConfigError, RunNotFound
 from cloudtune.planning.plan import Note, Plan, Support
 from cloudtune.provider.cloud import CloudProvider, job_of
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_kubernetes.capabilities import SUPPORT
+from cloudtune_kubernetes.katib.experiment import with_trial
 from cloudtune_kubernetes.pod import PROVIDER
 from cloudtune_kubernetes.settings import KubernetesSettings
 from cloudtune_kubernetes.translate import codec_of, translate
 from cloudtune_kubernetes.words import KubernetesWords
+from cloudtune_kubernetes.workload import job_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,12 +42,12 @@ IN_POD = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 class KubernetesProvider(CloudProvider):
-    """Runs trials as Jobs of a Kubernetes cluster, driven by cloudtune."""
+    """Runs trials as Jobs of a Kubernetes cluster, driven by cloudtune or suggested by Katib."""
 
     name = PROVIDER
     service = "Kubernetes"
     sdk = ("kubernetes",)
-    summary = "a Kubernetes cluster: a Job a trial"
+    summary = "a Kubernetes cluster: a Job a trial, or Katib's Experiments"
     settings_type = KubernetesSettings
     _settings: KubernetesSettings
     support = SUPPORT
@@ -98,7 +99,7 @@ class KubernetesProvider(CloudProvider):
         return translate(job, self._settings)
 
     def codec(self, job: TuningJob) -> "SpaceCodec":
-        return codec_of(job)
+        return codec_of(job, self.plan(job).mode)
 
     def log_in(self) -> None:
         self._cluster.log_in()
@@ -114,9 +115,9 @@ class KubernetesProvider(CloudProvider):
         return policies(self._settings, mode)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
-        raise RunNotFound(
-            f"a cluster keeps no tuning jobs, which cloudtune drives; `cloudtune ls` lists them, not {name!r}"
-        )
+        from cloudtune_kubernetes.katib.attaching import find  # noqa: PLC0415
+
+        return find(self._cluster, name), {"job": name}
 
     def _pack(self, run: "RunStore", job: TuningJob) -> None:
         super()._pack(run, job)
@@ -146,10 +147,14 @@ class KubernetesProvider(CloudProvider):
         from cloudtune_kubernetes.names import run_name  # noqa: PLC0415
         from cloudtune_kubernetes.storage import final_request  # noqa: PLC0415
 
-        return final_request(self._cluster, run, job, plan.request, run_name(job.name, run.id))
+        name = run_name(job.name, run.id)
+        trial = final_request(self._cluster, run, job, job_in(plan.request), name)
+        return trial if plan.request.get("kind") == "Job" else with_trial(plan.request, name, trial)
 
-    def tuner(self, brief: "RunBrief") -> "Tuner":  # noqa: ARG002  # none here
-        raise ConfigError("a cluster has no tuner of its own: its plans are all driven")
+    def tuner(self, brief: "RunBrief") -> "Tuner":
+        from cloudtune_kubernetes.katib.tuner import KatibTuner  # noqa: PLC0415
+
+        return KatibTuner(self._cluster, brief)
 
     def driven(self, run: "RunStore") -> "DrivenRun":
         from cloudtune.provider.driven_run import DrivenRun  # noqa: PLC0415  # planning needs none of it

@@ -61,6 +61,8 @@ class KubernetesSettings(ServiceSettings):
     """Where spot nodes are: ``gke``, ``eks``, ``aks`` or ``karpenter``, or the part of a pod's spec that leads there."""
     template: Part = Field(default_factory=dict)
     """A part of the pod template (``metadata``, ``spec``) of every Job; a job's own native settings are merged after it."""
+    katib: bool = False
+    """Whether jobs whose mode is auto are Experiments of Katib, where it can do them; those whose mode is managed are in any case."""
     isolated: bool = False
     """Whether a NetworkPolicy of the namespace cuts pods off, so that jobs may ask for it."""
     ttl: Annotated[int, Field(ge=60)] = 86400

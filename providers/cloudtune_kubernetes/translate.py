@@ -1,110 +1,91 @@
-"""From the spec to the Job that runs one trial, and an account of where each field went. Pure: no network, no credentials."""
+"""From the spec to the Job that runs one trial, or to an Experiment of Katib, and an account of where each field went.
 
-import json
-from collections.abc import Mapping
-from functools import reduce
+Pure: no network, no credentials.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cloudtune.planning.account import Account
-from cloudtune.planning.known_values import IMAGE, judge_text
-from cloudtune.planning.merge_patch import Merging
+from cloudtune.planning.known_values import IMAGE, Finding, judge_text
+from cloudtune.planning.mode import Reason
 from cloudtune.planning.plain_data import mapping, mappings
-from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
-from cloudtune.space.parameters import Parameter
-from cloudtune.space.space_codec import Flattened, SpaceCodec
+from cloudtune.planning.plan import Ledger, Machines, Plan, Support
+from cloudtune.planning.translation import Request, Translation
+from cloudtune.planning.violations import Violation
+from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.fields import alternatives
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.native import native_path
 from cloudtune.spec.stopping import Auto
-from cloudtune.store.records import Trial
 from cloudtune_kubernetes.capabilities import SUPPORT
-from cloudtune_kubernetes.names import legal_label
-from cloudtune_kubernetes.pod import PROVIDER, SPOT, TEMPLATE, PodWriter, helped
+from cloudtune_kubernetes.katib import experiment, space
+from cloudtune_kubernetes.katib.reasons import reasons
+from cloudtune_kubernetes.pod import PROVIDER, SPOT, TEMPLATE, helped
 from cloudtune_kubernetes.schema import problems
 from cloudtune_kubernetes.settings import KubernetesSettings
-
-MERGING = Merging(("name", "mountPath", "key"))
-"""How native settings are merged into a Job: which members tell the items of its lists apart."""
-
-VALUES = "CLOUDTUNE_VALUES"
-"""The environment variable with a trial's parameters, as JSON."""
-
-QUEUE = "kueue.x-k8s.io/queue-name"
-"""The label by which Kueue takes a Job into a queue (https://kueue.sigs.k8s.io/docs/tasks/run/jobs)."""
-
-_OF_THE_DRIVER = (
-    "name", "objective", "constraints", "metrics", "space", "require", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode",
-)  # fmt: skip
+from cloudtune_kubernetes.values import driven_codec
+from cloudtune_kubernetes.workload import MERGING, JobWriter, job_in, part_of_job
 
 _NO_IMAGE = 'no image to run in; give trial.image, or image = "…" in the profile'
+_OF_EXPERIMENTS = "is a part of Experiments: of no effect in a driven run"
 
 
 def translate(job: TuningJob, settings: KubernetesSettings | None = None) -> Plan:
-    """Return the plan for a cluster: the manifest of the Job that each trial is, and a note for each field not carried exactly.
+    """Return the plan for a cluster: the whole request, and a note for each field that is not carried exactly.
 
     Args:
         job: the spec.
         settings: of the profile.
 
     Returns:
-        A plan whose request is a Job (batch/v1). ``${run}``, ``${code}`` and ``${data:NAME}`` in it are known when the run
-        starts, ``${trial}`` when a trial does.
+        A plan whose mode says whether the request is the Job (batch/v1) that each trial is (driven), or an Experiment of
+        Katib (managed). ``${run}``, ``${code}`` and ``${data:NAME}`` in it are known when the run starts, ``${trial}`` when
+        a trial does.
     """
     return _Translation(job, settings or KubernetesSettings()).plan()
 
 
-def codec_of(job: TuningJob) -> SpaceCodec:
-    """Return how the values of a job's space travel: as they stand, in JSON."""
-    return Flattened(job.search_space(), _no_codecs)
+def codec_of(job: TuningJob, mode: str) -> SpaceCodec:
+    """Return how the values of a job's space travel: as they stand, in JSON, or by Katib.
+
+    Args:
+        job: the spec.
+        mode: of the plan.
+    """
+    return space.codec_of(job) if mode == "managed" else driven_codec(job)
 
 
-def _no_codecs(parameter: Parameter) -> tuple[()]:  # noqa: ARG001  # of any
-    return ()
-
-
-def parameters_of(job: TuningJob, trial: Trial) -> tuple[list[str], dict[str, str]]:
-    """Return the arguments and the variables by which a trial's container gets its parameters."""
-    if helped(job):
-        return [], {VALUES: json.dumps(codec_of(job).encode(trial.parameters))}
-    return [f"--{name}={_text(value)}" for name, value in trial.parameters.items()], {}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-class _Translation(Account):
+class _Translation(Translation):
     """One translation of one job to a cluster."""
 
-    support = SUPPORT
+    provider, service, support, merging = PROVIDER, "Kubernetes", SUPPORT, MERGING
 
     def __init__(self, job: TuningJob, settings: KubernetesSettings) -> None:
-        super().__init__(job, Ledger(PROVIDER))
+        super().__init__(job if job.mode != "auto" or settings.katib else job.driven())
         self._settings = settings
-        self._native_at = native_path(TuningJob, PROVIDER)
 
-    def plan(self) -> Plan:
-        """Return the plan."""
-        self._ledger.carry("strict", Beside.PLAN)
-        self._ledger.note_other_natives(self._job, *SUPPORT["native"])
-        self._search()
-        self._of_the_cluster()
-        request = reduce(MERGING.merge, self._parts(), self._manifest())
-        self._check(request)
+    def reasons(self) -> Iterable[Reason]:
+        return reasons(self._job, space.codec_of(self._job))
+
+    def machines(self, request: Request) -> Machines | None:  # noqa: ARG002  # the job says it
         named = alternatives(self._job.compute.instance, PROVIDER)
-        machines = Machines(named[0] if named else "pod", self._job.compute.count)
-        return self._ledger.close(self._job, "driven", request, machines)
+        return Machines(named[0] if named else "pod", self._job.compute.count)
 
-    # What the driver does, and the cluster alone
-
-    def _search(self) -> None:
-        for path in _OF_THE_DRIVER:
-            self._ledger.carry(path, Beside.DRIVER)
+    def plain_job(self) -> Request:
+        self._of_the_cluster()
         self.note_sources(f"{TEMPLATE}.spec.containers[0].command", helped=helped(self._job))
         if isinstance(self._job.stopping, Auto):
             self.note("stopping", "stopping.auto")
+        return JobWriter(self._job, self._settings, self._ledger).write()
+
+    def tuning_job(self) -> Request:
+        self._of_the_cluster()
         if self._job.mode == "managed":
             self.note("mode", "mode.managed")
+        part = Ledger(PROVIDER)
+        trial = JobWriter(self._job, self._settings, part).write()
+        part.copy_to(self._ledger, experiment.TEMPLATE)
+        codec = space.codec_of(self._job)
+        return experiment.ExperimentWriter(self._job, self._ledger, codec, self._settings.namespace).write(trial)
 
     def _of_the_cluster(self) -> None:
         network, encryption = self._job.network, self._job.encryption
@@ -116,104 +97,81 @@ class _Translation(Account):
         if self._job.region is not None:
             self.note("region")
 
-    # The manifest
+    # Native settings
 
-    def _manifest(self) -> dict[str, Any]:
-        count = self._job.compute.count
-        labels = self._labels()
-        if count == 1:
-            self._ledger.carry("compute.count", Beside.DEFAULT)
-        else:
-            self.note("compute.count", target="spec.completions")
-        pod = PodWriter(self._job, self._settings, self._ledger).write()
-        several = {"completionMode": "Indexed", "completions": count, "parallelism": count} if count > 1 else {}
-        queue = {QUEUE: self._settings.queue} if self._settings.queue else {}
-        return {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {
-                "name": "${trial}",
-                **({"namespace": self._settings.namespace} if self._settings.namespace else {}),
-                **({"labels": {**labels, **queue}} if labels or queue else {}),
-            },
-            "spec": {
-                **several,
-                "backoffLimit": 0,
-                # A disrupted pod fails its Job at once, with a reason that tells: the driver starts the trial again.
-                "podFailurePolicy": {
-                    "rules": [
-                        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-                    ]
-                },
-                "ttlSecondsAfterFinished": self._settings.ttl,
-                "template": {**({"metadata": {"labels": labels}} if labels else {}), "spec": pod},
-            },
-        }
+    def native_of_trial(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "katib" in own:
+            self.note_native("katib", _OF_EXPERIMENTS)
+        return self._of_job(own, "")
 
-    def _labels(self) -> dict[str, str]:
-        labels = {}
-        for key, value in self._job.tags.items():
-            name, text = legal_label(key, value)
-            labels[name] = text
-            if (name, text) == (key, value):
-                self._ledger.carry(f"tags.{key}", f"metadata.labels.{name}")
-            else:
-                message = f"{SUPPORT['tags.legal'][1]}: {name}={text}"
-                self._ledger.note(f"tags.{key}", Support.APPROXIMATE, message, f"metadata.labels.{name}")
-        return labels
-
-    # What is merged into it
-
-    def _parts(self) -> list[dict[str, Any]]:
-        """Return the parts of a Job that are merged into it: of spot nodes, of the profile, of the job."""
-        spot = self._settings.spot if self._job.compute.spot else None
-        pod = SPOT.get(spot, {}) if isinstance(spot, str) else spot
-        parts = [{"spec": {"template": {"spec": dict(pod)}}}] if pod else []
-        return [*parts, self._of(self._settings.template), self._native()]
-
-    def _of(self, said: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a part of a Job from one of a pod template, which may have one of the Job itself as ``job``."""
-        template = {name: value for name, value in said.items() if name != "job"}
-        part = {"spec": {"template": template}} if template else {}
-        merged: dict[str, Any] = MERGING.merge(dict(mapping(said.get("job"))), part)
+    def _all_native(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
+        given = own.get("katib")
+        if given is not None and not isinstance(given, Mapping):
+            self._ledger.note(
+                f"{self._native_at}.katib", Support.UNSUPPORTED, "must be an object, with metadata or spec"
+            )
+        for below in mapping(given):
+            self._ledger.carry(f"{self._native_at}.katib.{below}", below)
+        job = self._of_job(own, f"{experiment.TEMPLATE}.")
+        template = {"spec": {"trialTemplate": {"trialSpec": job}}} if job else {}
+        merged: dict[str, Any] = MERGING.merge(template, mapping(given))
         return merged
 
-    def _native(self) -> dict[str, Any]:
-        own = self._job.native_settings(PROVIDER)
-        for name in own:
+    def _of_job(self, own: Mapping[str, Any], below: str) -> dict[str, Any]:
+        """Return the part of a Job that native settings are; account for each of them."""
+        kept = {name: value for name, value in own.items() if name != "katib"}
+        for name, value in kept.items():
             if name != "job":
-                self._ledger.carry(f"{self._native_at}.{name}", f"{TEMPLATE}.{name}")
+                self.carry_native(name, f"{below}{TEMPLATE}.{name}")
                 continue
-            if not isinstance(own[name], Mapping):
+            if not isinstance(value, Mapping):
                 self._ledger.note(
                     f"{self._native_at}.job", Support.UNSUPPORTED, "must be an object, with metadata or spec"
                 )
-            for below in mapping(own[name]):
-                self._ledger.carry(f"{self._native_at}.job.{below}", below)
-        return self._of(own)
+            for part in mapping(value):
+                self._ledger.carry(f"{self._native_at}.job.{part}", f"{below}{part}")
+        return part_of_job(kept)
 
     # What the API would refuse
 
-    def _check(self, request: dict[str, Any]) -> None:
-        spec = mapping(mapping(mapping(request.get("spec")).get("template")).get("spec"))
-        for index, container in enumerate(mappings(spec.get("containers"))):
-            if not container.get("image"):
-                self._ledger.note("trial.image", Support.UNSUPPORTED, _NO_IMAGE)
-            target = f"{TEMPLATE}.spec.containers[{index}].image"
+    @property
+    def _below(self) -> str:
+        """The path of the trial's Job within the request, with a dot; "" for the request itself."""
+        return "" if self._mode.driven else f"{experiment.TEMPLATE}."
+
+    def findings(self, request: Request) -> Iterator[Finding]:
+        for index, container in enumerate(self._containers(request)):
             verdict = judge_text(IMAGE, container.get("image"))
-            self._ledger.judge(self._path_of(target) if verdict else target, verdict, target)
+            if verdict is not None:
+                yield f"{self._below}{TEMPLATE}.spec.containers[{index}].image", verdict
+
+    @staticmethod
+    def _containers(request: Request) -> list[Mapping[str, Any]]:
+        template = mapping(mapping(job_in(request).get("spec")).get("template"))
+        return list(mappings(mapping(template.get("spec")).get("containers")))
+
+    def violations(self, request: Request) -> Iterator[Violation]:
+        if not all(container.get("image") for container in self._containers(request)):
+            self._ledger.note("trial.image", Support.UNSUPPORTED, _NO_IMAGE)
         spot = self._settings.spot
         if self._job.compute.spot and isinstance(spot, str) and spot not in SPOT:
             message = f"the profile's spot = {spot!r} is none of {', '.join(SPOT)}, and no part of a pod's spec"
             self._ledger.note("compute.spot", Support.UNSUPPORTED, message)
-        for violation in problems(request):
-            message = f"Kubernetes refuses {violation.path}: {violation.words}"
-            self._ledger.note(self._path_of(violation.path), Support.UNSUPPORTED, message)
+        for found in problems(job_in(request)):
+            yield Violation(f"{self._below}{found.path}", found.words, strange=found.strange)
+        if not self._mode.driven:
+            yield from experiment.mistakes_of(request)
 
     def _path_of(self, target: str) -> str:
         """Return the field of the spec that a field of the request came from."""
         if target.endswith(".image"):
             return self._ledger.field_at(self._job, target) or "trial.image"
-        below = target.removeprefix(f"{TEMPLATE}.")
-        other = f"{self._native_at}.{below}" if below != target else f"{self._native_at}.job.{target}"
-        return self._ledger.field_at(self._job, target) or other
+        return self._ledger.field_at(self._job, target) or f"{self._native_at}.{self._native(target)}"
+
+    def _native(self, target: str) -> str:
+        """Return the native setting that a field of the request is."""
+        inside = target.removeprefix(self._below)
+        if self._below and inside == target:
+            return f"katib.{target}"
+        below = inside.removeprefix(f"{TEMPLATE}.")
+        return below if below != inside else f"job.{inside}"

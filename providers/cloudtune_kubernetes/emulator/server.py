@@ -125,7 +125,7 @@ class KubernetesEmulator(Emulator[Faults]):
         self._nodes = [
             node(f"node-{number}", f"127.0.0.{number}", has, labels, taints) for number in range(1, nodes + 1)
         ]
-        self._katib = Katib(self.cluster, self.folder, seed) if katib else None
+        self._katib = Katib(self.cluster, self.folder, seed, lenient=lenient) if katib else None
         api = Api(
             self._registry, self.cluster, tokens=self._tokens, authority=self.authority, faults=self.faults,
             served=self._count, address=lambda: urlsplit(self.url).netloc,
@@ -236,7 +236,7 @@ class KubernetesEmulator(Emulator[Faults]):
             STORAGE_CLASS, "", {"metadata": {"name": "standard"}, "provisioner": "cloudtune.dev/folder"}
         )
         if self._katib is not None:
-            self._katib.install()
+            self._katib.install(self.namespace)
         self.cluster.add_claim(self.namespace, CLAIM)
         for uri, folder in self._mounted():
             self._mount(uri, folder)

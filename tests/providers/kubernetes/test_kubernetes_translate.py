@@ -15,7 +15,8 @@ from cloudtune_kubernetes.names import legal_label, run_name, trial_name
 from cloudtune_kubernetes.provider import KubernetesProvider
 from cloudtune_kubernetes.schema import problems
 from cloudtune_kubernetes.settings import KubernetesSettings
-from cloudtune_kubernetes.translate import parameters_of, translate
+from cloudtune_kubernetes.translate import translate
+from cloudtune_kubernetes.values import parameters_of
 
 
 def job(**fields: Any) -> TuningJob:

@@ -20,7 +20,7 @@ if LATE:
     from cloudtune_kubernetes.emulator.errors import forbidden
     from cloudtune_kubernetes.emulator.kinds import JOB, POD
     from cloudtune_kubernetes.feed import Feed
-    from cloudtune_kubernetes.translate import QUEUE
+    from cloudtune_kubernetes.workload import QUEUE
 
 EXCEEDED = "exceeded quota: team, requested: pods=1, used: pods=10, limited: pods=10"
 

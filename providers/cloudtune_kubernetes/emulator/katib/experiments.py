@@ -101,6 +101,7 @@ class Experiments:
             trials = self.trials_of(held)
             over = state_of(held) in OVER_EXPERIMENT
             if over and not self._goes_on(held, trials):
+                self._count(held, trials)
                 return
             if over:
                 status = marked(status, "Restarting", "ExperimentRestarting", "Experiment is restarted")
@@ -113,6 +114,13 @@ class Experiments:
         reasons = {each["reason"] for each in held["status"]["conditions"] if each["status"] == "True"}
         most = held["spec"].get("maxTrialCount")
         return "ExperimentMaxTrialsReached" in reasons and (most is None or len(trials) < most)
+
+    def _count(self, held: Object, trials: list[Object]) -> None:
+        """Count the trials of an Experiment that has ended, as long as some of them run on."""
+        status = held["status"]
+        counted = {**status, **_counts(trials), **_best(held, trials)}
+        if status.get("trialsRunning", 0) + status.get("trialsPending", 0) and counted != status:
+            self._registry.store.put(EXPERIMENT, {**held, "status": counted})
 
     def _advance(self, held: Object, trials: list[Object]) -> None:
         store, uid = self._registry.store, held["metadata"]["uid"]
@@ -133,7 +141,6 @@ class Experiments:
             status = marked(status, "Running", "ExperimentRunning", "Experiment is running")
         store.put(EXPERIMENT, {**held, "status": status})
         if end is not None:
-            self._end_active(trials)
             self._end_suggestion(held)
 
     def _tell(self, study: _Study, held: Object, trial: Object) -> None:
@@ -228,12 +235,13 @@ class Experiments:
         found = store.get(SUGGESTION, meta["namespace"], meta["name"])
         if found is None:
             owner = owner_of(held)
+            inherited = {part: meta[part] for part in ("labels", "annotations") if part in meta}
             own = {"algorithm": spec["algorithm"], "resumePolicy": spec["resumePolicy"], "requests": 0,
                    **({"earlyStopping": spec["earlyStopping"]} if spec.get("earlyStopping") else {})}  # fmt: skip
             found = self._registry.create(
                 SUGGESTION,
                 meta["namespace"],
-                {"metadata": {"name": meta["name"], "ownerReferences": [owner]}, "spec": own},
+                {"metadata": {"name": meta["name"], "ownerReferences": [owner], **inherited}, "spec": own},
             )
             status = marked({"startTime": times.now()}, "Created", "SuggestionCreated", "Suggestion is created")
             found = {**found, "status": status}
@@ -260,16 +268,6 @@ class Experiments:
                 self._registry.store.put(
                     SUGGESTION, {**found, "status": {**marked(found["status"], *reason), "completionTime": times.now()}}
                 )
-
-    def _end_active(self, trials: list[Object]) -> None:
-        """Kill the trials that are still active when the Experiment ends."""
-        for trial in trials:
-            held = self._registry.store.get(TRIAL, trial["metadata"]["namespace"], trial["metadata"]["name"])
-            if held is not None and state_of(held) not in OVER_TRIAL:
-                status = marked(
-                    held.get("status") or {}, "Killed", "TrialKilled", "Trial is killed, since the Experiment has ended"
-                )
-                self._registry.store.put(TRIAL, {**held, "status": {**status, "completionTime": times.now()}})
 
 
 def owner_of(held: Object) -> dict[str, Any]:

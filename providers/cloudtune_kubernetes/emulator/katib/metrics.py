@@ -39,7 +39,7 @@ def _of_json(lines: Iterable[str], names: Sequence[str]) -> Iterator[tuple[str, 
             continue  # lines of other things are none of metrics
         if isinstance(data, dict):
             for name in names:
-                if name in data and (value := _number(str(data[name]))) is not None:
+                if isinstance(data.get(name), str) and (value := _number(data[name])) is not None:
                     yield name, value
 
 

@@ -14,6 +14,9 @@ KINDS = (EXPERIMENT, SUGGESTION, TRIAL)
 
 EXPERIMENT_LABEL, TRIAL_LABEL = "katib.kubeflow.org/experiment", "katib.kubeflow.org/trial"
 
+INJECTED = ("katib.kubeflow.org/metrics-collector-injection", "enabled")
+"""The label of namespaces in which Katib gives trials' pods its metrics collector."""
+
 _STATE = {"name": "Type", "type": "string", "jsonPath": ".status.conditions[-1:].type"}
 _STATUS_COLUMN = {"name": "Status", "type": "string", "jsonPath": ".status.conditions[-1:].status"}
 _REQUESTED = [

@@ -36,9 +36,11 @@ def filled(
         value = _meta(reference, name, namespace, head) if reference not in values else values[reference]
         if value is None:
             raise BadTemplate(f"unable to find parameter: {reference} in parameter assignment")
-        inside = json.dumps(value)[1:-1] if text is None else value
-        said = said.replace(f"${{trialParameters.{each['name']}}}", inside)
-    made = yaml.safe_load(said)
+        said = said.replace(f"${{trialParameters.{each['name']}}}", value)  # as it stands, whatever is around it
+    try:
+        made = yaml.safe_load(said)
+    except yaml.YAMLError as error:
+        raise BadTemplate(f"the template with its parameters is no YAML: {error}") from None
     if not isinstance(made, dict):
         raise BadTemplate("the template is no object")
     meta = {**(made.get("metadata") or {}), "name": name, "namespace": namespace}

@@ -1,6 +1,7 @@
 """The controller of Trials, and the metrics collector beside their pods (pkg/controller.v1beta1/trial, pkg/webhook/v1beta1/pod)."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,14 +12,17 @@ from cloudtune_kubernetes.emulator.jobs import is_over
 from cloudtune_kubernetes.emulator.katib.conditions import OVER_TRIAL, marked, state_of
 from cloudtune_kubernetes.emulator.katib.early_stopping import stops
 from cloudtune_kubernetes.emulator.katib.metrics import observation, reported, value_of
-from cloudtune_kubernetes.emulator.katib.resources import EXPERIMENT_LABEL, TRIAL, TRIAL_LABEL
-from cloudtune_kubernetes.emulator.kinds import JOB, POD
+from cloudtune_kubernetes.emulator.katib.resources import EXPERIMENT_LABEL, INJECTED, TRIAL, TRIAL_LABEL
+from cloudtune_kubernetes.emulator.kinds import JOB, NAMESPACE, POD
 from cloudtune_kubernetes.emulator.logs import LogRequest
 from cloudtune_kubernetes.emulator.registry import Options, Registry
 from cloudtune_kubernetes.emulator.store import Object
 
 _VOLUME = "metrics-volume"
 """The volume that the webhook gives to a trial whose metrics are in a file."""
+
+_LOOK = 0.05
+"""Seconds between two looks at a file that is followed."""
 
 Output = Callable[[Object, LogRequest], Iterator[bytes]]
 
@@ -30,10 +34,13 @@ class Trials:
         registry: the objects of the cluster.
         output: returns the output of a pod's container.
         volumes: returns the folder of a pod's volumes, by its uid.
+        lenient: whether trials of all namespaces are measured, whatever labels these have.
     """
 
-    def __init__(self, registry: Registry, *, output: Output, volumes: Callable[[str], Path]) -> None:
-        self._registry, self._output, self._volumes = registry, output, volumes
+    def __init__(
+        self, registry: Registry, *, output: Output, volumes: Callable[[str], Path], lenient: bool = False
+    ) -> None:
+        self._registry, self._output, self._volumes, self._lenient = registry, output, volumes, lenient
         self._histories: dict[str, list[float]] = {}
         self._watched: set[str] = set()
 
@@ -86,6 +93,9 @@ class Trials:
     def _end(self, trial: Object, job: Object) -> None:
         """Write a trial's end, once its job has ended."""
         names = _names(trial)
+        complete = any(each["type"] == "Complete" and each["status"] == "True" for each in job["status"]["conditions"])
+        if complete and not self._measured(trial):
+            return  # nobody tells Katib its metrics: it waits for them, for ever
         found = list(reported(self._lines(trial), names, trial["spec"]["metricsCollector"]))
         self._histories[trial["metadata"]["uid"]] = [value for name, value in found if name == names[0]]
         failed = any(each["type"] == "Failed" and each["status"] == "True" for each in job["status"]["conditions"])
@@ -109,6 +119,12 @@ class Trials:
 
     # Metrics
 
+    def _measured(self, trial: Object) -> bool:
+        """Return whether the pods of a trial have a collector."""
+        held = self._registry.store.get(NAMESPACE, "", trial["metadata"]["namespace"]) or {"metadata": {}}
+        key, value = INJECTED
+        return self._lenient or (held["metadata"].get("labels") or {}).get(key) == value
+
     def _pods(self, trial: Object) -> list[Object]:
         meta = trial["metadata"]
         return [
@@ -122,7 +138,7 @@ class Trials:
         path = _file_of(trial)
         for pod in self._pods(trial):
             if path:
-                file = self._volumes(pod["metadata"]["uid"]) / _VOLUME / PurePosixPath(path).name
+                file = self._file(pod, path)
                 yield from file.read_text(errors="replace").splitlines() if file.is_file() else ()
                 continue
             try:
@@ -131,10 +147,14 @@ class Trials:
             except Refused:
                 continue  # it never started
 
+    def _file(self, pod: Object, path: str) -> Path:
+        """Return the file of a pod that metrics are in, on this machine."""
+        return self._volumes(pod["metadata"]["uid"]) / _VOLUME / PurePosixPath(path).name
+
     def _watch(self, trial: Object, job: Object) -> None:
         """Follow the output of a running trial that may be stopped early."""
         uid, rules = trial["metadata"]["uid"], trial["spec"].get("earlyStoppingRules")
-        if not rules or uid in self._watched or _file_of(trial):
+        if not rules or uid in self._watched or not self._measured(trial):
             return
         running = [pod for pod in self._pods(trial) if pod["status"].get("phase") == "Running"]
         if running:
@@ -148,15 +168,31 @@ class Trials:
 
     def _follow(self, trial: Object, pod: Object, rule: dict[str, Any]) -> None:
         values: list[float] = []
+        path = _file_of(trial)
         try:
-            for chunk in self._output(pod, LogRequest(trial["spec"]["primaryContainerName"], follow=True)):
-                lines = chunk.decode(errors="replace").splitlines()
+            for lines in self._growing(trial, pod, path) if path else self._printed(trial, pod):
                 values += [value for _, value in reported(lines, [rule["name"]], trial["spec"]["metricsCollector"])]
                 if stops(rule, values):
                     self._stop_early(trial, rule)
                     return
         except Refused:
             return  # it has gone meanwhile
+
+    def _printed(self, trial: Object, pod: Object) -> Iterator[list[str]]:
+        """Yield the lines that a pod prints."""
+        for chunk in self._output(pod, LogRequest(trial["spec"]["primaryContainerName"], follow=True)):
+            yield chunk.decode(errors="replace").splitlines()
+
+    def _growing(self, trial: Object, pod: Object, path: str) -> Iterator[list[str]]:
+        """Yield the lines that a file gets, as long as its trial runs."""
+        file, count, meta = self._file(pod, path), 0, trial["metadata"]
+        while (held := self._registry.store.get(TRIAL, meta["namespace"], meta["name"])) is not None:
+            lines = file.read_text(errors="replace").split("\n")[:-1] if file.is_file() else []
+            yield lines[count:]
+            count = len(lines)
+            if state_of(held) in OVER_TRIAL:
+                return
+            time.sleep(_LOOK)
 
     def _stop_early(self, trial: Object, rule: dict[str, Any]) -> None:
         meta, store = trial["metadata"], self._registry.store

@@ -1,0 +1,256 @@
+"""From the spec to an Experiment, and an account of where each field went. Pure: no network, no credentials."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from cloudtune.bundle.upload import filled
+from cloudtune.interop.documents import path_text
+from cloudtune.interop.katib.algorithms import Written as Algorithm
+from cloudtune.interop.katib.algorithms import algorithm_of, early_stopping_of
+from cloudtune.interop.katib.metrics import collector_of, filters_of
+from cloudtune.interop.katib.model import API_VERSION, KIND, Experiment, mistakes
+from cloudtune.planning.account import Account
+from cloudtune.planning.embedded_spec import packed_spec
+from cloudtune.planning.plan import Ledger, Support
+from cloudtune.planning.space_account import account_for_space, travel_steps
+from cloudtune.planning.violations import Violation
+from cloudtune.space.space_codec import SpaceCodec
+from cloudtune.spec.job import TuningJob, regex_paths
+from cloudtune.spec.strategies import Grid
+from cloudtune_kubernetes.capabilities import SUPPORT
+from cloudtune_kubernetes.katib.space import Written, loses_its_scale, write
+from cloudtune_kubernetes.names import PREFIX, RUN
+from cloudtune_kubernetes.pod import CONTAINER, PROVIDER, helped
+
+TEMPLATE = "spec.trialTemplate.trialSpec"
+"""The path of the Job within an Experiment."""
+
+SPEC = f"{PREFIX}/job"
+"""The annotation with which the spec travels; see `cloudtune.planning.embedded_spec`."""
+
+RANK = "batch.kubernetes.io/job-completion-index"
+"""The label of the pods of an indexed Job (Kubernetes 1.28 or newer)."""
+
+METRICS = "/var/log/katib/metrics.log"
+"""Where the trial helper writes what Katib's collector reads, a line of JSON a report."""
+
+_NAME = "cloudtune-trial"
+"""The trial's name among the template's parameters: no name of one of the space has a dash."""
+
+_PLACE = f"${{trialParameters.{_NAME}}}"
+
+
+class ExperimentWriter(Account):
+    """Writes the Experiment of a run, and keeps the account of where each field went.
+
+    Args:
+        job: the spec.
+        ledger: keeps the account.
+        codec: of the space.
+        namespace: of the profile; None for the context's.
+    """
+
+    support = SUPPORT
+
+    def __init__(self, job: TuningJob, ledger: Ledger, codec: SpaceCodec, namespace: str | None) -> None:
+        super().__init__(job, ledger)
+        self._codec, self._namespace = codec, namespace
+        self._helped = helped(job)
+
+    def write(self, trial: dict[str, Any]) -> dict[str, Any]:
+        """Return the Experiment.
+
+        Args:
+            trial: the Job of one trial, as a driven run makes it.
+        """
+        space = write(self._codec)
+        self._account_for_space(space)
+        spec = {
+            "objective": self._objective(),
+            "algorithm": self._algorithm(space),
+            "earlyStopping": self._stopping(),
+            **self._counts(),
+            "metricsCollectorSpec": self._collector(),
+            "parameters": space.parameters,
+            "trialTemplate": self._template(space, trial),
+        }
+        return {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": self._metadata(trial),
+            "spec": {name: part for name, part in spec.items() if part is not None},
+        }
+
+    def _metadata(self, trial: Mapping[str, Any]) -> dict[str, Any]:
+        self.note("name", "name.katib", "metadata.name")
+        own = trial["metadata"].get("labels") or {}
+        return {
+            "name": "${run}",
+            **({"namespace": self._namespace} if self._namespace else {}),
+            "labels": {**{key: own[key] for key in own if key in self._job.tags}, RUN: "${run}"},
+            **({"annotations": {SPEC: packed_spec(self._job, PROVIDER)}} if self._helped else {}),
+        }
+
+    # What is measured
+
+    def _objective(self) -> dict[str, Any]:
+        objective, target = self._job.objective[0], "spec.objective"
+        self._ledger.carry("objective[0].metric", f"{target}.objectiveMetricName")
+        self._ledger.carry("objective[0].goal", f"{target}.type")
+        self._ledger.carry("objective[0].measurement", f"{target}.metricStrategies")
+        self._ledger.carry("limits.target", f"{target}.goal")
+        further = [name for name in self._job.metrics if name != objective.metric and ";" not in name]
+        best = {"maximize": "max", "minimize": "min"}[objective.goal]
+        strategies = {objective.metric: "latest" if objective.measurement == "last" else best, **dict.fromkeys(further, "latest")}  # fmt: skip
+        return {
+            "type": objective.goal,
+            "objectiveMetricName": objective.metric,
+            **({"goal": self._job.limits.target} if self._job.limits.target is not None else {}),
+            **({"additionalMetricNames": further} if further else {}),
+            "metricStrategies": [{"name": name, "value": value} for name, value in strategies.items()],
+        }
+
+    def _collector(self) -> dict[str, Any]:
+        target = "spec.metricsCollectorSpec"
+        self.note_sources(target, helped=self._helped)
+        if self._helped:
+            for path in regex_paths(self._job):
+                self.note(path, "objective.regex", target)
+            for name in self._job.metrics:
+                self.note(f"metrics.{name}", "objective.regex", target)
+            file = {"path": METRICS, "kind": "File", "format": "JSON"}
+            return {"collector": {"kind": "File"}, "source": {"fileSystemPath": file}}
+        filters, _ = filters_of(self._job.objective[0], self._job.metrics)
+        for path in [*regex_paths(self._job), *(f"metrics.{name}" for name in self._job.metrics)]:
+            self.note(path, "objective.regex.native", f"{target}.source.filter.metricsFormat")
+        return collector_of(filters)
+
+    # How it is searched
+
+    def _algorithm(self, space: Written) -> dict[str, Any]:
+        found = algorithm_of(self._job.strategy, space.varied, None)
+        for key, support, message in losses_of(found):
+            self._ledger.note(f"strategy.{key}", support, message, "spec.algorithm")
+        if isinstance(self._job.strategy, Grid):
+            self.note("strategy", "strategy.grid", "spec.algorithm")
+        elif getattr(self._job.strategy, "seed", None) is not None:
+            self.note("strategy.seed", target="spec.algorithm.algorithmSettings")
+        self._ledger.carry("strategy", "spec.algorithm")
+        return found.to_data()
+
+    def _stopping(self) -> dict[str, Any] | None:
+        if self._job.stopping is None:
+            return None
+        found, _ = early_stopping_of(self._job.stopping)
+        row = "stopping.katib" if self._job.stopping.type == "auto" else "stopping.median"
+        self.note("stopping", row, "spec.earlyStopping")
+        return found
+
+    def _counts(self) -> dict[str, Any]:
+        limits, size = self._job.limits, self._codec.space.size
+        trials = limits.trials
+        if isinstance(self._job.strategy, Grid):
+            trials = size if trials is None or size is None else min(trials, size)
+        self._ledger.carry_if(
+            trials == limits.trials, "limits.trials", "spec.maxTrialCount", Support.ENCODED, f"the grid has {trials}"
+        )
+        most = limits.parallel if trials is None else min(limits.parallel, trials)
+        few = f"there are {trials} trials in all"
+        self._ledger.carry_if(
+            most == limits.parallel, "limits.parallel", "spec.parallelTrialCount", Support.ENCODED, few
+        )
+        failed = limits.failed if limits.failed is None or trials is None or limits.failed <= trials else None
+        self._ledger.carry_if(
+            failed == limits.failed, "limits.failed", "spec.maxFailedTrialCount", Support.ENCODED, few
+        )
+        self.note_given("limits", "time", "cost", "no_improvement")
+        if limits.trial_time is not None and limits.trial_time.total_seconds() % 1:
+            self.note(
+                "limits.trial_time", "limits.trial_time.part", f"{TEMPLATE}.spec.template.spec.activeDeadlineSeconds"
+            )
+        counts = {"parallelTrialCount": most, "maxTrialCount": trials, "maxFailedTrialCount": failed}
+        return {name: count for name, count in counts.items() if count is not None}
+
+    def _account_for_space(self, space: Written) -> None:
+        steps = travel_steps(self._job, self._codec)
+        account_for_space(self._ledger, self._job, steps, space.places, TEMPLATE)
+        for travel in self._codec.encoded_dimensions:
+            if loses_its_scale(travel):
+                name = travel.dimension.name
+                self.note(f"space.{name}", "space.scale", space.places[name])
+
+    # What runs
+
+    def _template(self, space: Written, trial: dict[str, Any]) -> dict[str, Any]:
+        run = self._trial(space, trial)
+        names = [{"name": name, "reference": name} for name in space.varied]
+        named = [{"name": _NAME, "reference": "${trialSpec.Name}"}] if _PLACE in json.dumps(run) else []
+        ranks = {"primaryPodLabels": {RANK: "0"}} if self._job.compute.count > 1 else {}
+        return {
+            "primaryContainerName": CONTAINER,
+            **ranks,
+            "retain": True,  # what pods have printed is read when they have ended
+            "trialParameters": [*names, *named],
+            "trialSpec": run,
+        }
+
+    def _trial(self, space: Written, trial: dict[str, Any]) -> dict[str, Any]:
+        head, spec, template = trial["metadata"], trial["spec"], trial["spec"]["template"]
+        labels = {**(head.get("labels") or {}), RUN: "${run}"}
+        inside = {**((template.get("metadata") or {}).get("labels") or {}), RUN: "${run}"}
+        pod = template["spec"]
+        containers = [self._container(space, each) if each["name"] == CONTAINER else each for each in pod["containers"]]
+        own = {**template, "metadata": {**(template.get("metadata") or {}), "labels": inside}}
+        own["spec"] = {**pod, "containers": containers}
+        kept = {name: value for name, value in head.items() if name not in ("name", "namespace", "labels")}
+        return {**trial, "metadata": {**kept, "labels": labels}, "spec": {**spec, "template": own}}
+
+    def _container(self, space: Written, container: Mapping[str, Any]) -> dict[str, Any]:
+        places = {name: f"${{trialParameters.{name}}}" for name in space.varied}
+        env = [_of_trial(each) for each in container.get("env", ())]
+        if not self._helped:
+            words = [f"--{name}={text}" for name, text in {**places, **space.fixed}.items()]
+            return {**container, "env": env, "args": [*container.get("args", ()), *words]}
+        values = json.dumps({**places, **space.fixed})
+        own = {"CLOUDTUNE_VALUES": values, "CLOUDTUNE_PLACE": _PLACE, "CLOUDTUNE_METRICS": METRICS}
+        return {**container, "env": [*env, *({"name": name, "value": value} for name, value in own.items())]}
+
+
+def _of_trial(variable: dict[str, Any]) -> dict[str, Any]:
+    """Return a variable with the trial's name as Katib puts it there."""
+    if "value" not in variable:
+        return variable
+    return {**variable, "value": variable["value"].replace("${trial}", _PLACE)}
+
+
+def losses_of(algorithm: Algorithm) -> Iterable[tuple[str, Support, str]]:
+    """Return what an algorithm does otherwise than its strategy, but for what `Translation` itself accounts for."""
+    return [each for each in algorithm.losses if each[0] not in ("prior", "cost_aware", "seed")]
+
+
+def with_trial(request: Mapping[str, Any], run: str, trial: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an Experiment without anything left open.
+
+    Args:
+        request: of the plan.
+        run: the run's name in the cluster.
+        trial: the Job of a trial, without anything left open.
+    """
+    made: dict[str, Any] = filled(request, {"run": run}.get)
+    made["spec"]["trialTemplate"]["trialSpec"] = dict(trial)
+    return made
+
+
+def mistakes_of(request: Mapping[str, Any]) -> Iterator[Violation]:
+    """Yield what Katib would refuse of an Experiment."""
+    try:
+        made = Experiment.model_validate(request)
+    except ValidationError as error:
+        for each in error.errors(include_url=False, include_input=False):
+            yield Violation(path_text(each["loc"]), each["msg"].lower())
+        return
+    for steps, message in mistakes(made.spec):
+        yield Violation(path_text(steps), message)

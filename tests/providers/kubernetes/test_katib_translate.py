@@ -1,0 +1,194 @@
+"""What Katib is told of a job: the Experiment, and notes; without the client and without a cluster."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cloudtune.errors import UnsupportedError
+from cloudtune.interop.formats import load_format
+from cloudtune.planning.plan import Plan, Support
+from cloudtune.spec.job import TuningJob
+from cloudtune_kubernetes.katib.space import codec_of
+from cloudtune_kubernetes.settings import KubernetesSettings
+from cloudtune_kubernetes.translate import translate
+
+X = {"type": "float", "low": 0.0, "high": 1.0}
+RATE = {"type": "float", "low": 1e-4, "high": 1.0, "scale": "log"}
+PRINTS = {"spec": {"containers": [{"name": "trial", "command": ["python", "/train.py"]}]}}
+
+
+def plan(settings: dict[str, Any] | None = None, **fields: Any) -> Plan:
+    data = {
+        "name": "j",
+        "trial": {"source": "src", "command": "python train.py", "image": "own:1", **fields.pop("trial", {})},
+        "objective": {"metric": "score", "goal": "maximize"},
+        "space": {"x": X},
+        "limits": {"trials": 9, "parallel": 3, **fields.pop("limits", {})},
+        "mode": "managed",
+        **fields,
+    }
+    return translate(TuningJob.from_data(data), KubernetesSettings.of(settings or {}, "kubernetes"))
+
+
+def spec(settings: dict[str, Any] | None = None, **fields: Any) -> Any:
+    found = plan(settings, **fields)
+    found.refuse()
+    return dict(found.request)["spec"]
+
+
+def trial(**fields: Any) -> Any:
+    return spec(**fields)["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]["containers"][0]
+
+
+def variables(**fields: Any) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in trial(**fields)["env"] if "value" in each}
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode", "found"),
+    [({}, "auto", "driven"), ({"katib": True}, "auto", "managed"), ({}, "managed", "managed"), ({"katib": True}, "driven", "driven")],
+)  # fmt: skip
+def test_a_job_is_an_experiment_where_it_or_the_profile_asks_for_katib(settings: Any, mode: str, found: str) -> None:
+    made = plan(settings, mode=mode)
+    assert (made.mode, made.request["kind"]) == (found, {"managed": "Experiment", "driven": "Job"}[found])
+
+
+def test_values_travel_in_a_variable_and_reports_in_a_file_that_katib_collects() -> None:
+    values = json.loads(variables(space={"x": X, "n": {"type": "constant", "value": 3}})["CLOUDTUNE_VALUES"])
+    assert values == {"x": "${trialParameters.x}", "n": "3"}
+    made = spec(metrics={"loss": r"loss (\S+)"})
+    file = {"path": variables()["CLOUDTUNE_METRICS"], "kind": "File", "format": "JSON"}
+    assert made["metricsCollectorSpec"] == {"collector": {"kind": "File"}, "source": {"fileSystemPath": file}}
+    assert made["objective"]["additionalMetricNames"] == ["loss"]
+    assert made["objective"]["metricStrategies"][0] == {"name": "score", "value": "latest"}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "algorithm"),
+    [
+        ({"type": "random", "seed": 3}, {"algorithmName": "random", "algorithmSettings": [{"name": "random_state", "value": "3"}]}),
+        ({"type": "bayesian", "startup": 4}, {"algorithmName": "bayesianoptimization", "algorithmSettings": [{"name": "n_initial_points", "value": "4"}]}),
+        ({"type": "sobol"}, {"algorithmName": "sobol"}),
+        ({"type": "evolutionary"}, {"algorithmName": "cmaes"}),
+        ({"type": "hyperopt"}, {"algorithmName": "tpe"}),
+        ({"type": "optuna", "options": {"multivariate": True}}, {"algorithmName": "multivariate-tpe"}),
+        ({"type": "grid", "levels": 3}, {"algorithmName": "grid"}),
+    ],
+)  # fmt: skip
+def test_each_strategy_is_an_algorithm_of_katibs(strategy: Any, algorithm: Any) -> None:
+    assert spec(strategy=strategy, space={"x": X, "y": X})["algorithm"] == algorithm
+
+
+def test_reals_of_linear_scale_are_whole_numbers_for_the_search_that_draws_them_by_their_logarithm() -> None:
+    """pkg/suggestion/v1beta1/skopt/base_service.py of Katib: every double is "log-uniform", which 0 has no place in."""
+    space = {"x": X, "rate": RATE, "noise": {"type": "normal", "mean": 0.0, "std": 1.0}}
+    kinds = {
+        each["name"]: each["parameterType"] for each in spec(strategy={"type": "bayesian"}, space=space)["parameters"]
+    }
+    assert kinds == {"x": "int", "rate": "double", "noise": "int"}
+    others = {
+        each["name"]: each["parameterType"] for each in spec(strategy={"type": "random"}, space=space)["parameters"]
+    }
+    assert set(others.values()) == {"double"}
+
+
+@pytest.mark.parametrize("low", [0.0, 0.1, -3.7, 1e-9])
+def test_a_real_that_travels_as_a_whole_number_has_all_of_its_range(low: float) -> None:
+    space = {"x": {"type": "float", "low": low, "high": 0.7}}
+    job = TuningJob.from_data({"name": "j", "trial": {"command": "a"}, "objective": {"metric": "m", "goal": "minimize"},
+                               "space": space, "strategy": {"type": "bayesian"}, "limits": {"trials": 1}})  # fmt: skip
+    codec = codec_of(job)
+    ends = [float(str(codec.decode({"x": text})["x"])) for text in ("0", "1000000")]
+    assert ends[0] == low
+    assert ends[1] == pytest.approx(0.7, rel=1e-9)
+    assert ends[1] <= 0.7
+    assert codec.encode({"x": codec.decode({"x": "271828"})["x"]}) == {"x": 271828}
+
+
+def test_values_that_would_break_the_template_travel_as_indexes_without_an_order() -> None:
+    space = {
+        "k": {"type": "categorical", "values": ["a", 'say "a"', None]},
+        "s": {"type": "ordinal", "values": [16, 32]},
+    }
+    found = {each["name"]: each for each in spec(space=space)["parameters"]}
+    assert (found["k"]["parameterType"], found["k"]["feasibleSpace"]["list"]) == ("categorical", ["0", "1", "2"])
+    assert (found["s"]["parameterType"], found["s"]["feasibleSpace"]) == ("int", {"min": "0", "max": "1"})
+
+
+def test_a_grid_has_no_more_trials_than_combinations() -> None:
+    made = spec(
+        strategy={"type": "grid", "levels": 2},
+        space={"x": X, "rate": RATE},
+        limits={"trials": 90, "parallel": 9, "failed": 50},
+    )
+    assert (made["maxTrialCount"], made["parallelTrialCount"], made.get("maxFailedTrialCount")) == (4, 4, None)
+    assert {each["parameterType"] for each in made["parameters"]} == {"int"}
+
+
+def test_a_program_without_the_helper_gets_arguments_and_is_heard_by_what_it_prints() -> None:
+    found = trial(
+        kubernetes=PRINTS,
+        space={"x": X, "k": {"type": "categorical", "values": ["a", "b"]}},
+        strategy={"type": "random"},
+    )
+    assert found["args"] == ["--x=${trialParameters.x}", "--k=${trialParameters.k}"]
+    made = spec(kubernetes=PRINTS, strategy={"type": "random"})
+    assert made["metricsCollectorSpec"]["collector"]["kind"] == "StdOut"
+    assert [each["name"] for each in made["trialTemplate"]["trialParameters"]] == ["x"]
+
+
+def test_pods_of_one_trial_find_each_other_and_rank_0_alone_is_measured() -> None:
+    template = spec(compute={"count": 2})["trialTemplate"]
+    assert template["primaryPodLabels"] == {"batch.kubernetes.io/job-completion-index": "0"}
+    assert variables(compute={"count": 2})["MASTER_ADDR"] == "${trialParameters.cloudtune-trial}-0.${run}"
+    assert {"name": "cloudtune-trial", "reference": "${trialSpec.Name}"} in template["trialParameters"]
+
+
+def test_native_settings_reach_the_experiment_and_its_trials() -> None:
+    own = {
+        "katib": {"spec": {"resumePolicy": "LongRunning"}},
+        "spec": {"nodeSelector": {"pool": "big"}},
+        "job": {"spec": {"completions": 1}},
+    }
+    made = spec(kubernetes=own)
+    assert made["resumePolicy"] == "LongRunning"
+    job = made["trialTemplate"]["trialSpec"]["spec"]
+    assert (job["completions"], job["template"]["spec"]["nodeSelector"]) == (1, {"pool": "big"})
+    driven = plan(mode="driven", kubernetes=own)
+    assert driven.support("kubernetes.katib.spec.resumePolicy") is Support.APPROXIMATE
+    for wrong, path in (({"katib": {"spec": {"resumePolicy": "Sometimes"}}}, "kubernetes.katib.spec.resumePolicy"),
+                        ({"spec": {"nodeSelektor": {}}}, "kubernetes.spec.nodeSelektor")):  # fmt: skip
+        with pytest.raises(UnsupportedError) as refused:
+            plan(kubernetes=wrong).refuse()
+        assert [problem.path for problem in refused.value.problems] == [path]
+
+
+CANNOT: dict[str, tuple[dict[str, Any], str]] = {
+    "several objectives": ({"objective": [{"metric": "a", "goal": "maximize"}, {"metric": "b", "goal": "minimize"}]}, "objective"),
+    "constraints": ({"constraints": [{"metric": "size", "max": 1}]}, "constraints"),
+    "retries": ({"retries": 1}, "retries"),
+    "trials of one's own": ({"first": [{"x": 0.5}]}, "first"),
+    "a stopping rule": ({"stopping": {"type": "bandit", "slack_factor": 0.1}}, "stopping"),
+    "a search of one number by cmaes": ({"strategy": {"type": "evolutionary"}}, "strategy.type"),
+    "a grid with conditions": ({"strategy": {"type": "grid"}, "space": {"k": {"type": "ordinal", "values": [1, 2]}, "n": {"type": "int", "low": 1, "high": 2, "when": {"k": [1]}}}}, "strategy"),
+    "a name that is cut": ({"objective": {"metric": "a;b", "goal": "maximize"}}, "objective[0].metric"),
+    "what must be allowed": ({"require": ["x < 0.5"]}, "require"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CANNOT)
+def test_what_katib_cannot_is_refused_where_it_was_asked_for_and_driven_where_it_was_not(name: str) -> None:
+    fields, path = CANNOT[name]
+    with pytest.raises(UnsupportedError) as refused:
+        plan(**fields).refuse()
+    assert path in {problem.path for problem in refused.value.problems}
+    left = plan({"katib": True}, mode="auto", **fields)
+    assert left.mode == "driven"
+    assert Support.DRIVEN in {note.support for note in left.notes if note.path == path}
+
+
+def test_an_experiment_of_ours_is_well_formed_for_the_import() -> None:
+    fields: dict[str, Any] = {"space": {"x": X, "rate": RATE}, "stopping": {"type": "median", "grace": 3}}
+    assert load_format("katib").recognises(plan(**fields).request)
+    assert spec(**fields)["earlyStopping"]["algorithmSettings"][1] == {"name": "start_step", "value": "4"}
