@@ -1,6 +1,7 @@
 """Whatever breaks a driver, none of its trials fails by that: a resume goes on with them, wherever they run.
 
-By default every way to break is shown on this machine, and one on SageMaker, Vertex AI and several at once; ``pytest --complete`` shows all.
+By default every way to break is shown for programs and workers on this machine, and one or two for isolated functions, on SageMaker,
+Vertex AI and several at once; ``pytest --complete`` shows all.
 """
 
 import textwrap
@@ -144,11 +145,15 @@ BREAKS: dict[str, tuple[Patch, type[BaseException]]] = {
 
 
 def cells() -> Iterator[Any]:
-    by_default = {"process on Ray": "", "worker on Ray": "", "sagemaker": "a full disk"}
-    by_default |= {"vertex": "SystemExit", "azureml": "", "mixed": "RecursionError", "task on Slurm": ""}
+    by_default = {
+        "isolated function": ("no memory", "KeyboardInterrupt"),
+        "process": tuple(BREAKS),
+        "worker": tuple(BREAKS),
+    }
+    by_default |= {"sagemaker": ("a full disk",), "vertex": ("SystemExit",), "mixed": ("RecursionError",)}
     for kind, each in KINDS.items():
         for way in BREAKS:
-            shown = each.provider == "local" or by_default[kind] == way
+            shown = way in by_default.get(kind, ())
             yield pytest.param(
                 kind,
                 way,

@@ -408,7 +408,7 @@ def check_jobs(scene: Scene, run: Run, before: list[tuple[str, bool]], kills: Co
 
 
 @pytest.mark.parametrize(
-    "scene", [on(name, complete=name in ("kubernetes", "sagemaker")) for name in SERVICES], indirect=True
+    "scene", [on(name, complete=name in ("kubernetes", "azureml")) for name in SERVICES], indirect=True
 )
 def test_a_job_that_is_made_after_its_driver_died_is_the_trials_own_or_is_stopped(scene: Scene, tmp_path: Path) -> None:
     run = prepared(scene, tmp_path, limits={"trials": 2, "parallel": 1})

@@ -1,7 +1,7 @@
 """Every strategy with every stopping rule on every provider: it runs to its end, or the plan refuses it and says why.
 
-By default every strategy and every rule really runs on this machine, and one or two combinations on every other
-provider, another on each; ``pytest --complete`` runs all combinations.
+By default every strategy and every rule really runs on this machine, and one combination on every other provider,
+another on each; ``pytest --complete`` runs all combinations.
 """
 
 import re
@@ -44,9 +44,6 @@ RULES: dict[str, dict[str, Any]] = {
     "auto": {},
 }
 PROVIDERS = list(providers())
-
-SLOW = ("ray", "azureml", "slurm", "kubernetes")
-"""Providers whose trials or calls take seconds of computing."""
 
 INDEPENDENT = ("random", "sobol", "grid")
 """Strategies whose suggestions depend on no result."""
@@ -178,15 +175,14 @@ def all_cells() -> list[tuple[str, str]]:
 
 
 def few(provider: str) -> list[tuple[str, str]]:
-    """Return every strategy once and every rule once for this machine, else two of these cells, in turns; on those of `SLOW` one.
+    """Return every strategy once and every rule once for this machine, else one of these cells, in turns.
 
     Which strategy meets which rule differs from provider to provider.
     """
     shift = PROVIDERS.index(provider)
     turned = [list(RULES)[(shift + index) % len(RULES)] for index in range(len(RULES))]
     cells = list(zip(STRATEGIES, [*turned, "none"], strict=True))
-    many = 1 if provider in SLOW else 2
-    return cells if provider == "local" else [cells[(3 * shift + index) % len(cells)] for index in range(many)]
+    return cells if provider == "local" else [cells[3 * shift % len(cells)]]
 
 
 def test_a_cell_runs_to_its_end(

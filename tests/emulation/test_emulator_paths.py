@@ -109,7 +109,7 @@ class Client:
 
 
 def sample(request: pytest.FixtureRequest) -> list[str]:
-    return NAMES if request.config.getoption("complete") else [*ODD[::8], *NAMES[len(ODD) :: 211]]
+    return NAMES if request.config.getoption("complete") else [*ODD[::12], *NAMES[len(ODD) :: 317]]
 
 
 @pytest.mark.timeout(900)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from cloud_runs import job_of
+from places import group_of
 
 from cloudtune import api
 from cloudtune.provider.cloud import CloudProvider
@@ -20,7 +21,7 @@ TYPES = {
 }
 
 
-@pytest.mark.parametrize("on", TYPES)
+@pytest.mark.parametrize("on", [pytest.param(each, marks=group_of(each, "services")) for each in TYPES])
 def test_a_job_that_is_found_again_says_which_machine_it_has(
     on: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,9 @@ LIMITS_AND_HANDLES = (
 )
 """Of the conformance suite: what the core does beside a service's own tuner. Vertex AI's tests show it."""
 
+PLAIN_JOBS = ("test_a_broken_trial_is_tried_again", "test_a_population_goes_on_from_checkpoints_of_its_best")
+"""Of the conformance suite, for a service whose tuner has no such feature: jobs that the driver makes. Vertex AI's tests show it."""
+
 DRIVEN = (
     *LIMITS_AND_HANDLES,
     "test_a_script_that_knows_nothing_of_cloudtune_works",

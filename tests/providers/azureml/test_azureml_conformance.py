@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from late import LATE
-from shown_elsewhere import LIMITS_AND_HANDLES
+from shown_elsewhere import LIMITS_AND_HANDLES, PLAIN_JOBS
 
 from cloudtune.testing import ProviderConformance
 
@@ -38,7 +38,7 @@ def profile_for(emulator: AzureMlEmulator, project: Path, monkeypatch: pytest.Mo
     return "emulated"
 
 
-@pytest.mark.complete_are(*LIMITS_AND_HANDLES, "test_a_script_that_knows_nothing_of_cloudtune_works")
+@pytest.mark.complete_are(*LIMITS_AND_HANDLES, *PLAIN_JOBS, "test_a_script_that_knows_nothing_of_cloudtune_works")
 class TestManaged(ProviderConformance):
     @pytest.fixture
     def on(self, emulator: AzureMlEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from late import LATE
-from shown_elsewhere import LIMITS_AND_HANDLES, OF_DRIVEN_JOBS
+from shown_elsewhere import LIMITS_AND_HANDLES, OF_DRIVEN_JOBS, PLAIN_JOBS
 
 from cloudtune.testing import ProviderConformance
 
@@ -38,7 +38,7 @@ def profile_for(emulator: SageMakerEmulator, project: Path, monkeypatch: pytest.
     return "emulated"
 
 
-@pytest.mark.complete_are(*LIMITS_AND_HANDLES)
+@pytest.mark.complete_are(*LIMITS_AND_HANDLES, *PLAIN_JOBS)
 class TestManaged(ProviderConformance):
     @pytest.fixture
     def on(self, emulator: SageMakerEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
