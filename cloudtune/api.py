@@ -14,7 +14,7 @@ from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import emulate as start_emulators
 from cloudtune.provider.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
 from cloudtune.provider.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
-from cloudtune.provider.preparing import planned, prepare_in
+from cloudtune.provider.preparing import planned, prepare_in, warm_start_notes
 from cloudtune.remote.resolving import CONFIG, REGION, config_folder, driven_elsewhere, provider_of, resolve
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
@@ -33,15 +33,18 @@ def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, 
         on: a profile, a provider or an alias; None for the default profile.
         project: the folder whose config counts; None for the one around the working folder.
         base: the folder that the job's relative paths start from, in which its code and data are looked for, and what
-            of them is left out; its own config takes precedence over the project's. None to read no file.
+            of them is left out, and the table that it learns from; its own config takes precedence over the project's.
+            None to read no file.
 
     Raises:
         ConfigError: there is no such profile or provider.
     """
-    provider = resolve(on, project, base)[0]
+    provider, _, folder = resolve(on, project, base)
     provider = provider.in_region(provider.region_of(job))
     ported, made = planned(provider, job)
-    return made if base is None else made.with_notes(provider.survey(ported, base).all_notes())
+    if base is None:
+        return made
+    return made.with_notes([*provider.survey(ported, base).all_notes(), *warm_start_notes(ported, folder, base)])
 
 
 def prepare(

@@ -1,7 +1,8 @@
 """Masking of secrets in texts that are shown, stored or logged: errors, events, reasons."""
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 MASK = "***"
@@ -50,8 +51,32 @@ _known: set[str] = set()
 
 
 def remember(values: Iterable[str]) -> None:
-    """Mask the given secret values, e.g. those of a job's environment variables, in every text from now on."""
-    _known.update(value for value in values if len(value) >= MIN_LENGTH and not value.isdigit())
+    """Mask the given secret values, e.g. those of a job's environment variables, in every text from now on.
+
+    Each is masked as it is and as errors quote it: without the line break at its end, and escaped as Python, JSON and
+    addresses do.
+    """
+    _known.update(
+        form
+        for value in values
+        if len(value) >= MIN_LENGTH and not value.isdigit()
+        for form in _forms(value)
+        if len(form) >= MIN_LENGTH
+    )
+
+
+def _forms(value: str) -> Iterator[str]:
+    bare = value.strip()
+    yield from (value, bare)
+    if bare.isalnum():
+        return  # nothing of it is ever escaped
+    import json  # noqa: PLC0415  # few processes have secrets
+    from urllib.parse import quote  # noqa: PLC0415
+
+    for text in (value, bare):
+        yield from (repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+        with contextlib.suppress(UnicodeEncodeError):  # a lone surrogate is in no address
+            yield from (quote(text), quote(text, safe=""))
 
 
 def masked_text(text: str) -> str:

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 from email.utils import parseaddr
+from http.client import BadStatusLine, HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,19 +54,28 @@ def send(channel: Notification, message: Message, folder: Path) -> None:
     }
     try:
         ways[channel.kind](channel, message, folder)
-    except (OSError, ValueError, ssl.SSLError) as error:  # unreachable; a header that is none
+    except OSError as error:  # unreachable
         raise NotSent(f"{type(error).__name__}: {error}") from None
+    except (ValueError, HTTPException) as error:  # quoted would be a part of an address or a header, which are secrets
+        what = "answered what is no HTTP" if isinstance(error, BadStatusLine | IncompleteRead) else "is no valid one"
+        raise NotSent(f"the address, or what is sent to it, {what} ({type(error).__name__})") from None
 
 
 def resolved(text: str) -> str:
     """Return a text with the values of the variables that it refers to, which are masked in all texts from now on.
 
     Raises:
-        NotSent: a variable is not set.
+        NotSent: a variable is not set, or holds a line break or another control character: libraries quote such values
+            escaped, in which form no mask knows them.
     """
     for name in REFERENCE.findall(text):
-        if not os.environ.get(name):
+        value = os.environ.get(name)
+        if not value:
             raise NotSent(f"the environment variable {name} is not set here")
+        if not value.isprintable():
+            raise NotSent(
+                f"the environment variable {name} holds a line break or another control character; set it without"
+            )
     found = REFERENCE.sub(lambda match: os.environ[match[1]], text)
     if found != text:
         remember([found, *(os.environ[name] for name in REFERENCE.findall(text))])

@@ -241,7 +241,7 @@ class Ledger:
             return
         self.carry(f"{path}.{self.provider}", target)
         for other in value.keys() - {self.provider}:
-            self.note(f"{path}.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
+            self.note(f"{path}.{other}", *said_for(other))
 
     def targets(self) -> Iterator[tuple[str, str]]:
         """Yield each path that was carried or noted so far, with its target in the request ("" for none)."""
@@ -333,10 +333,10 @@ class Ledger:
         if not said:
             return
         for path, name in said.items():
-            message = _unknown_provider(name)
-            if message is not None:
+            support, message = said_for(name)
+            if support is Support.UNSUPPORTED:
                 self._notes = [note for note in self._notes if note.path != path]
-                self.note(path, Support.UNSUPPORTED, message)
+                self.note(path, support, message)
 
     def _refuse_one_variable_for_two(self, job: TuningJob) -> None:
         """Note inputs whose environment variable is that of another input as well."""
@@ -410,12 +410,12 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
         yield path, value
 
 
-def _unknown_provider(name: str) -> str | None:
-    """Return what is wrong with a name under which a spec gives a value for one provider; None if it is right.
+def said_for(other: str) -> tuple[Support, str]:
+    """Return what becomes of a value that a spec gives for another provider: it is refused where there is no such provider.
 
-    Right names are those of installed providers, and of formats that a job is written in.
+    Providers are those that are installed, and the formats that a job is written in.
     """
     installed = providers()
-    if name in installed or name in formats():
-        return None
-    return f"there is no provider {name!r}; {suggest(name, sorted({*installed, *aliases()}))}"
+    if other in installed or other in formats():
+        return Support.APPROXIMATE, f"said for {other}: of no effect here"
+    return Support.UNSUPPORTED, f"there is no provider {other!r}; {suggest(other, sorted({*installed, *aliases()}))}"

@@ -26,6 +26,7 @@ from cloudtune.planning.known_values import Finding
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.mode import Mode, Reason
 from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
+from cloudtune.planning.replaced import note_replaced
 from cloudtune.planning.violations import Violation
 from cloudtune.spec.choice import for_tuner
 from cloudtune.spec.job import TuningJob, regex_paths
@@ -116,7 +117,9 @@ class Translation(Account):
         request = self._driven() if self._mode.driven else self.bare()
         own = self._job.native_settings(self.provider)
         if own:
-            request = self.merged(request, self.native_of_trial(own) if self._mode.driven else self._all_native(own))
+            before, patch = request, self.native_of_trial(own) if self._mode.driven else self._all_native(own)
+            request = self.merged(before, patch)
+            note_replaced(self._ledger, self._job, self._native_at, before, request)
         self._check(request)
         return self._ledger.close(self._job, self._mode.name, request, self.machines(request))
 

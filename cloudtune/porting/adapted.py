@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from cloudtune.errors import Problem, UnsupportedError
 from cloudtune.planning.missing import Missing, lines_to_add
-from cloudtune.planning.plan import Note, Plan, Support, covers
+from cloudtune.planning.plan import Note, Plan, Support, covers, said_for
 from cloudtune.spec.job import TuningJob
 
 
@@ -44,6 +44,9 @@ def without_region(job: TuningJob) -> tuple[TuningJob, tuple[Note, ...]]:
     """Return a job for a place that has no regions, and what became of the job's."""
     if job.region is None:
         return job, ()
-    said = ["region"] if isinstance(job.region, str) else [f"region.{name}" for name in job.region]
-    message = "of no effect: there is no region to choose here"
-    return job.model_copy(update={"region": None}), tuple(Note(path, Support.APPROXIMATE, message) for path in said)
+    here = (Support.APPROXIMATE, "of no effect: there is no region to choose here")
+    said = (
+        {"region": here} if isinstance(job.region, str) else {f"region.{name}": said_for(name) for name in job.region}
+    )
+    notes = (Note(path, *(each if each[0] is Support.UNSUPPORTED else here)) for path, each in said.items())
+    return job.model_copy(update={"region": None}), tuple(notes)

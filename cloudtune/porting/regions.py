@@ -2,7 +2,7 @@
 
 from cloudtune.machines.data import services
 from cloudtune.machines.prices import shipped
-from cloudtune.planning.plan import Support
+from cloudtune.planning.plan import Support, said_for
 from cloudtune.porting.change import Change
 from cloudtune.porting.words import ServiceWords
 from cloudtune.spec.fields import pick
@@ -30,7 +30,7 @@ def port_region(change: Change) -> None:
     if own is not None:
         change.note(path, *_meaning(change, own))
     for other in value.keys() - {words.provider} if isinstance(value, dict) else ():
-        change.note(f"region.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
+        change.note(f"region.{other}", *said_for(other))
     change.update(region=None)
 
 

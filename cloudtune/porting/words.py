@@ -53,6 +53,9 @@ class ServiceWords:
     fixed_region: ClassVar[str] = ""
     """Why a job cannot choose the region, in words; "" where it can."""
 
+    has_regions: ClassVar[bool] = True
+    """Whether there are regions at all; without, a job that names one runs as it would without."""
+
     def reads(self, place: str) -> bool:
         """Return whether trials can read a place as it stands: one of the service's, or of this machine to be uploaded."""
         return is_local(place) or place.startswith((*self.schemes, *self.readable))

@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from cloudtune.config import mounted
-from cloudtune.planning.plan import Ledger, Support, covers, leaves
+from cloudtune.planning.plan import Ledger, Support, covers, leaves, said_for
 from cloudtune.planning.support import DEFAULT_SUPPORT, EXACT, SupportTable
 from cloudtune.spec.fields import pick
 from cloudtune.spec.job import TuningJob
@@ -179,7 +179,7 @@ class _Account:
         if own is not None:
             self._put(path if isinstance(value, str) else f"{path}.{provider}", path, row)
             for other in value.keys() - {provider} if isinstance(value, dict) else ():
-                self._ledger.note(f"{path}.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
+                self._ledger.note(f"{path}.{other}", *said_for(other))
         elif folder is not None:
             self._ledger.note(path, *self._support[f"{row}.mounted"], path)
         else:

@@ -147,7 +147,7 @@ class Provider(ABC):
 
     def region_of(self, job: "TuningJob") -> str | None:
         """Return the region of this service that a job names; None for none, or where there is none to choose."""
-        if self.words is None or job.region is None:
+        if self.words is None or not self.words.has_regions or job.region is None:
             return None
         from cloudtune.porting.regions import named_region  # noqa: PLC0415  # few jobs name one
 

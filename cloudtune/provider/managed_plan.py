@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from cloudtune.bundle.upload import Put, staged
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.plan import TOLD_BY_FOLLOWER, Beside, Ledger, Machines, Plan, Support
+from cloudtune.planning.replaced import note_replaced
 from cloudtune.planning.support import EXACT, SupportTable
 from cloudtune.planning.translation import with_environment
 from cloudtune.space.space_codec import SpaceCodec
@@ -189,4 +190,6 @@ def close(
         ledger.note("mode", *table["mode.driven"])
     ledger.note_other_natives(job, *table["native"])
     ledger.note_rest(job, table)
-    return ledger.close(job, "managed", merging.merge(request, own), machines)
+    merged = merging.merge(request, own)
+    note_replaced(ledger, job, ledger.provider, request, merged)
+    return ledger.close(job, "managed", merged, machines)

@@ -10,7 +10,7 @@ from pathlib import Path
 from cloudtune.driver.listeners import check_served, listeners_of
 from cloudtune.driver.made_by import MADE_BY, versions
 from cloudtune.errors import RunNotFound, SpecError
-from cloudtune.planning.plan import Plan
+from cloudtune.planning.plan import Note, Plan, Support
 from cloudtune.provider.choosing import adapted_to
 from cloudtune.provider.interface import Provider
 from cloudtune.spec.job import TuningJob
@@ -30,6 +30,27 @@ def planned(provider: Provider, job: TuningJob) -> tuple[TuningJob, Plan]:
     """
     adapted = adapted_to(provider, job)
     return adapted.job, adapted.on(provider.rated(provider.plan(adapted.job), adapted.job))
+
+
+def warm_start_notes(job: TuningJob, project: Path, base: Path) -> list[Note]:
+    """Return a note that refuses the job if the runs or the table that it learns from are not there, or cannot be read.
+
+    Args:
+        job: the spec.
+        project: the folder whose store is searched first for the runs.
+        base: the folder that the table's path is relative to.
+    """
+    if job.warm_start is None:
+        return []
+    from cloudtune.driver.warm_start import known_trials  # noqa: PLC0415  # few jobs have a warm start
+
+    try:
+        known_trials(job, project, base)
+    except SpecError as error:
+        return [Note(problem.path, Support.UNSUPPORTED, problem.message) for problem in error.problems]
+    except RunNotFound as error:
+        return [Note("warm_start.runs", Support.UNSUPPORTED, str(error))]
+    return []
 
 
 def prepare_in(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from cloudtune.planning.account import Account
-from cloudtune.planning.plan import Beside, Ledger, Support
+from cloudtune.planning.plan import Beside, Ledger, Support, said_for
 from cloudtune.spec.fields import alternatives, pick
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.places import is_remote
@@ -203,7 +203,7 @@ class PodWriter(Account):
             path = self.own_path("identity", value or "")
             self._ledger.note(path, *SUPPORT["identity.foreign"])
             for other in value.keys() - {PROVIDER} if isinstance(value, dict) else ():
-                self._ledger.note(f"identity.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
+                self._ledger.note(f"identity.{other}", *said_for(other))
             own = None
         elif value is not None:
             self._ledger.carry_per_provider("identity", value, target)

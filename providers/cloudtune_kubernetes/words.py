@@ -44,4 +44,4 @@ class KubernetesWords(ServiceWords):
     forms = {"place": CLAIM}
     examples = {"place": "pvc://…/NAME", "image": "registry.example.com/…"}
     settings = {"identity": "service_account"}
-    fixed_region = "a cluster has no region to choose"
+    has_regions = False

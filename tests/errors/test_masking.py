@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -65,6 +66,25 @@ def test_values_of_the_environment_are_known_again(monkeypatch: pytest.MonkeyPat
     assert str(ProviderError("Value 'correct horse' at 'environment' is short, 3 of 12345678901")) == (
         "Value '***' at 'environment' is short, 3 of 12345678901"
     )
+
+
+@pytest.mark.parametrize("secret", ['a"quoted" pass\\word', "key of\ntwo lines", "tôken/with+signs"])
+def test_values_of_the_environment_are_known_however_an_error_quotes_them(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masking, "_known", set())
+    masking.remember([f"{secret}\n"])
+    for quoted in (
+        secret,
+        repr(secret),
+        json.dumps(secret),
+        repr(f"{secret}\n"),
+        quote(secret),
+        quote(secret, safe=""),
+    ):
+        assert masked_text(f"refused: {quoted}!").replace("\\n", "").strip("'\"") in {
+            f"refused: {quote_sign}***{quote_sign}!" for quote_sign in ("", "'", '"')
+        }
 
 
 def test_an_unexpected_error_and_its_traceback_are_masked(

@@ -87,6 +87,30 @@ def test_a_variable_that_is_not_set_is_told_by_its_name(tmp_path: Path, monkeypa
         send(channel(slack="${HOOK}"), MESSAGE, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "value", ["https://hooks.example/services/T0/B0/s3cretPart\n", "https://hooks.example/s3cretPart\r"]
+)
+def test_a_variable_with_a_line_break_is_told_by_its_name_and_not_quoted(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", value)
+    monkeypatch.setenv("URL", "http://127.0.0.1:1/x")
+    for said in (channel(slack="${HOOK}"), channel(webhook="${URL}", headers={"Authorization": "Bearer ${HOOK}"})):
+        with pytest.raises(NotSent, match="the environment variable HOOK holds a line break") as caught:
+            send(said, MESSAGE, tmp_path)
+        assert "s3cretPart" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["https://u:s3cretPart@[::1", "https://u:s3cretPart/x@hooks.example/y", "https://h.example/s3cretPart é"]
+)
+def test_an_address_that_is_none_is_not_quoted(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK", value)
+    outcome = outbox.outcome_of(channel(webhook="${HOOK}"), MESSAGE, tmp_path)
+    assert "the address, or what is sent to it, is no valid one" in outcome
+    assert "s3cret" not in outcome
+
+
 def test_an_address_of_another_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK", "file:///etc/passwd")
     with pytest.raises(NotSent, match="does not begin with https"):

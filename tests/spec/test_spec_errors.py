@@ -186,6 +186,30 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
             ),
         ),
         (
+            "compute: {instance: {local: 3}}",
+            29,
+            "compute.instance.local: must be a text or a list of texts, not the number 3",
+        ),
+        (
+            "strategy: {type: bayesian, prior: {lr: {around: [1]}}}",
+            41,
+            "strategy.prior.lr.around: must be true or false, a number or a text, not a list",
+        ),
+        (
+            "strategy: {type: bayesian, prior: {lr: {around: 1, spread: wide}}}",
+            60,
+            (
+                "strategy.prior.lr.spread: write a factor above 1 such as 3x, "
+                "or a number in the parameter's own unit, not 'wide'"
+            ),
+        ),
+        (
+            "strategy: {type: bayesian, prior: {lr: {around: 1, spread: -1}}}",
+            60,
+            "strategy.prior.lr.spread: must be above 0, not -1",
+        ),
+        ("first: [{lr: [1]}]", 10, "first[0].lr: must be true or false, a number or a text, not a list"),
+        (
             "native: {mine: 3}",
             16,
             "native.mine: must be a mapping (key: value), not the number 3",

@@ -9,12 +9,16 @@ from pydantic_core import ErrorDetails
 
 Location = tuple[str | int, ...]
 
-_BRANCH = re.compile(r"(?:function-before\[\w+\(\), )*(constrained-str|(?:dict|tuple)(?=\[)).*")
+_BRANCH = re.compile(
+    r"(constrained-str)|(dict|tuple)\[.*|function-\w+\[.*, (constrained-str|dict|tuple|float|str)(?:\[.*)?\]+"
+)
+_NAMES = {"float": "number"}
 _SCALAR_BRANCHES = ("bool", "int", "float", "str")
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "constrained-str": str,
     "dict": Mapping,
     "tuple": (list, tuple),
+    "number": (int, float),
     "bool": bool,
     "int": int,
     "float": float,
@@ -49,26 +53,36 @@ class Mistake:
 def find_mistakes(error: ValidationError, model: type[BaseModel]) -> list[Mistake]:
     """Return each mistake once, in pydantic's order."""
     mistakes = [_mistake(details, model) for details in error.errors(include_url=False)]
-    return [mistake for mistake in _one_a_union(mistakes) if not _follows(mistake)]
+    while any(mistake.branch for mistake in mistakes):
+        mistakes = [_below_union(mistake) for mistake in _one_a_union(mistakes)]
+    return [mistake for mistake in mistakes if not _follows(mistake)]
 
 
 def _mistake(error: ErrorDetails, model: type[BaseModel]) -> Mistake:
     location, tag = _untagged(error["loc"])
     if _is_scalar_branch(location):
         return Mistake(model, location[:-1], error, tag, str(location[-1]), len(location) - 1)
-    for index, part in enumerate(location):
+    return _below_union(Mistake(model, location, error, tag))
+
+
+def _below_union(mistake: Mistake) -> Mistake:
+    """Return a mistake as one of the next plain union on the way to it; of none where there is no other."""
+    location = mistake.location
+    for index, part in enumerate(location[mistake.union :], mistake.union):
         if isinstance(part, str) and (found := _BRANCH.fullmatch(part)):
-            return Mistake(model, location[:index] + location[index + 1 :], error, tag, found[1], index)
-    return Mistake(model, location, error, tag)
+            name = next(filter(None, found.groups()))
+            below = location[:index] + location[index + 1 :]
+            return replace(mistake, location=below, branch=_NAMES.get(name, name), union=index)
+    return replace(mistake, branch=None)
 
 
 def _is_scalar_branch(location: Location) -> bool:
-    """Return whether the last step is a member of the only plain union of scalars: the values in the space."""
-    return (
-        len(location) > 3
-        and location[0] == "space"
-        and location[-1] in _SCALAR_BRANCHES
-        and (location[-2] == "value" or isinstance(location[-2], int))
+    """Return whether the last step is a member of a plain union of scalars: a value in the space, of a first trial, or of a belief."""
+    if len(location) < 3 or location[-1] not in _SCALAR_BRANCHES:
+        return False
+    in_space = location[0] in ("space", "strategy") and len(location) > 3
+    return location[0] == "first" or (
+        in_space and (location[-2] in ("value", "around") or isinstance(location[-2], int))
     )
 
 

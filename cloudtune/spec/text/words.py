@@ -58,6 +58,7 @@ _BRANCHES = {
     "bool": "true or false",
     "int": "a number",
     "float": "a number",
+    "number": "a number",
     "str": "a text",
 }
 """What the members of the spec's plain unions are called."""
@@ -69,7 +70,7 @@ _KINDS = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number that a float can hold"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    "string_type": "a text",
+    **dict.fromkeys(("string_type", "string_unicode"), "a text"),
     "finite_number": "a finite number",
     "invalid_key": "a text",
     "invalid-json-value": "plain data, such as JSON has",
