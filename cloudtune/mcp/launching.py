@@ -17,6 +17,7 @@ from cloudtune.errors import ConfigError, NotLaunched
 from cloudtune.mcp.policy import Policy
 from cloudtune.planning.plan import Plan
 from cloudtune.planning.summary import summary
+from cloudtune.plugins.entry_points import rents_machines
 from cloudtune.remote.resolving import resolve
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
@@ -38,7 +39,8 @@ class Planned:
         base: the folder of its file.
         project: that it is run in.
         profile: that it is run on; None for the default one.
-        paid: whether it runs on machines that a service rents out, and no emulator answers for that.
+        paid: whether it runs on machines that a service rents out, or a service suggests its trials, and no emulator
+            answers for that.
         estimate: what it costs; None where no price is known.
         budget: the most that it may spend; None for a run without one.
     """
@@ -101,11 +103,24 @@ def planned(
     own = spec.limits.cost
     if limit is not None and (own is None or own.amount > limit.amount):
         spec = _with(path, {**changed, "limits.cost": str(limit)})
+    if policy.read_only:
+        _refuse_elsewhere(spec, path.parent, folder)
     provider = resolve(on, folder, path.parent)[0]
     plan = api.plan(spec, on, project=folder, base=path.parent)
-    paid = is_paid(plan, set(provider.emulators()))
+    suggesting = [resolve(name, folder, path.parent)[0] for name in spec.strategy.services]
+    paid = is_paid(plan, set(provider.emulators())) or any(
+        rents_machines(each.name) and not each.emulators() for each in suggesting
+    )
     estimate = estimate_of(spec, plan, folder)
     return Planned(spec, plan, path.parent, folder, on, paid, estimate, spec.limits.cost)
+
+
+def _refuse_elsewhere(spec: TuningJob, base: Path, project: Path) -> None:
+    """Raise ConfigError where a plan would read a folder or a table that lies outside of the project."""
+    table = None if spec.warm_start is None else spec.warm_start.table
+    for name in filter(None, (spec.trial.source, table)):
+        if not (base / name).resolve().is_relative_to(project):
+            raise ConfigError(f"{name} lies outside of the project {project}, which is all that this server reads")
 
 
 def _money(text: str) -> Money:

@@ -145,6 +145,38 @@ def test_no_file_outside_of_the_project_is_read(project: Path, name: str) -> Non
     talk(Policy((project,)), body)
 
 
+def test_a_reader_plans_with_nothing_from_outside_of_the_project(project: Path) -> None:
+    (project.parent / "other.csv").write_text("x,loss\n0.5,s3cret\n")
+
+    async def body(client: "Client") -> None:
+        for changes in ({"trial.source": ".."}, {"warm_start": {"table": "../other.csv"}}):
+            said = await called(client, "plan", job="job.yaml", changes=changes)
+            assert "lies outside of the project" in said
+            assert "s3cret" not in said
+
+    talk(Policy((project,), read_only=True), body)
+
+
+def test_trials_of_a_state_that_there_is_not_are_a_mistake(project: Path) -> None:
+    async def body(client: "Client") -> None:
+        assert "'completed'" in await called(client, "trials", state="done")
+
+    talk(Policy((project,)), body)
+
+
+def test_a_service_that_suggests_trials_costs_money_wherever_they_run(project: Path) -> None:
+    pytest.importorskip("google.cloud.aiplatform")
+    changes = {"strategy": {"type": "vizier", "project": "p", "location": "us-central1"}}
+
+    async def body(client: "Client") -> None:
+        plan = (await called(client, "plan", job="job.yaml", changes=changes))["data"]
+        assert plan["paid"]
+        assert "--allow-paid" in plan["refused"]
+        assert "--allow-paid" in await called(client, "run", job="job.yaml", changes=changes)
+
+    talk(Policy((project,)), body)
+
+
 def test_a_reader_starts_and_ends_nothing(project: Path) -> None:
     async def body(client: "Client") -> None:
         names = {tool.name for tool in (await client.list_tools()).tools}
