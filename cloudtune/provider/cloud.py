@@ -162,20 +162,23 @@ class CloudProvider(Service, Provider, Site):
         keep_environment(run, job.trial.environment)
         if job.trial.command is not None or job.trial.function is not None:
             self._pack(run, job)
-        if plan_of(run).mode == "driven":
+        driven = plan_of(run).mode == "driven"
+        if driven or not self.extends(run):
             keep_program(run, job)
+        if driven:
             keep_earlier(run, job)
 
     def reopen(self, run: "RunStore", job: TuningJob) -> None:
-        """Pack the code of a driven run again, which is removed when it ends.
+        """Pack the code of a run again, which is removed when it ends.
 
         Raises:
-            ConfigError: the program is gone, or has changed; a run of the service's tuner ends for good.
+            ConfigError: the program is gone, or has changed; a run of the service's tuner ends for good, unless it `extends`.
         """
         from cloudtune.provider.repacking import check_program  # noqa: PLC0415  # few runs go on after their end
 
-        if plan_of(run).mode == "managed":
+        if plan_of(run).mode == "managed" and self.extends(run):
             super().reopen(run, job)
+        self._managed.pop(run.id, None)  # it has the limits of before
         check_program(run, job)
         keep_environment(run, job.trial.environment)
         forget_packed(run)

@@ -341,6 +341,14 @@ class Provider(ABC):
     def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare
         """Save what a later start or resume needs besides the store. No other method gets the job with its secrets."""
 
+    def extends(self, run: "RunStore") -> str:  # noqa: ARG002  # most services' jobs end for good
+        """Return why a service's own tuner gives a managed run no more trials after its end; "" where it does.
+
+        Args:
+            run: whose plan is managed.
+        """
+        return f"it is a tuning job of {self.name}'s own tuner, which ends for good"
+
     def reopen(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: ARG002  # most services' jobs end for good
         """Make again what the end of a run removed, so that it can go on with longer limits or trials run again.
 

@@ -75,6 +75,7 @@ class Reopening:
         """
 
         found: list[str] = []
+        self._refuse_managed(self._provider.extends)
 
         def change(now: _Change) -> None:
             before = now.job
@@ -99,6 +100,7 @@ class Reopening:
         """
         for number in numbers:
             self._run.existing(number)
+        self._refuse_managed(lambda run: f"{run.record().provider}'s own tuner runs no trial again")
 
         def change(now: _Change) -> None:
             for trial in now.trials:
@@ -117,7 +119,6 @@ class Reopening:
     def _apply(self, change: Callable[[_Change], None]) -> _Change:
         with self._locked():
             record = self._run.record()
-            _refuse_managed(record, self._run)
             now = _Change(TuningJob.from_data(json.loads(record.job)), self._run.history())
             before = now.job
             change(now)
@@ -165,6 +166,20 @@ class Reopening:
         given = {name: self._environment[name] for name in names}
         return job.model_copy(update={"trial": job.trial.model_copy(update={"environment": given})})
 
+    def _refuse_managed(self, why_not: Callable[[RunStore], str]) -> None:
+        """Raise ConfigError for a run of a service's own tuner, unless that can go on.
+
+        Args:
+            why_not: returns why it cannot; "" where it can.
+        """
+        run = self._run
+        if json.loads(run.record().plan).get("mode") != "managed" or not (why := why_not(run)):
+            return
+        raise ConfigError(
+            f"{run.id} cannot go on: {why}; a new run learns from its trials: `{learning_from(run.id)}` (with --set mode=driven "
+            "it can be extended later)"
+        )
+
     # Whether it would end at once
 
     def _why_over(self, record: RunRecord, now: _Change) -> str | None:
@@ -186,6 +201,8 @@ class Reopening:
         spent = spending.exhausted(idle=True)
         if spent is not None:
             return f"{spent}; add some: `{self._run.command('resume')} --cost +AMOUNT`"
+        if plan.mode == "managed":
+            return None  # what its tuner has left to suggest it says itself
         return None if any(not trial.state.ended for trial in now.trials) else self._why_exhausted(record, now)
 
     def _why_exhausted(self, record: RunRecord, now: _Change) -> str | None:
@@ -264,13 +281,3 @@ def _planned_with(plan: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, 
 
 def _is_plan(part: object) -> bool:
     return isinstance(part, dict) and {"provider", "mode", "request"} <= part.keys()
-
-
-def _refuse_managed(record: RunRecord, run: RunStore) -> None:
-    """Raise ConfigError for a run of a service's own tuner, whose jobs end for good and have the limits that they began with."""
-    if json.loads(record.plan).get("mode") != "managed":
-        return
-    raise ConfigError(
-        f"{run.id} is a tuning job of {record.provider}'s own tuner, which can neither be extended nor run a trial again; a new run "
-        f"learns from its trials: `{learning_from(run.id)}` (with --set mode=driven it can be extended later)"
-    )

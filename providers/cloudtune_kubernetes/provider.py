@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.bundle.upload import ASSETS
 from cloudtune.planning.plan import Note, Plan, Support
-from cloudtune.provider.cloud import CloudProvider, job_of
+from cloudtune.provider.cloud import CloudProvider, job_of, plan_of
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_kubernetes.capabilities import SUPPORT
@@ -118,6 +118,17 @@ class KubernetesProvider(CloudProvider):
         from cloudtune_kubernetes.katib.attaching import find  # noqa: PLC0415
 
         return find(self._cluster, name), {"job": name}
+
+    def extends(self, run: "RunStore") -> str:
+        from cloudtune_kubernetes.katib.extending import RESTARTS, policy_of  # noqa: PLC0415  # few runs go on after their end
+
+        policy = policy_of(plan_of(run).request)
+        if policy in RESTARTS:
+            return ""
+        return (
+            f"its Experiment ends for good (resumePolicy {policy}); one that is to go on needs kubernetes: {{katib: {{spec: "
+            f"{{resumePolicy: {' or '.join(RESTARTS)}}}}}}} before it begins"
+        )
 
     def _pack(self, run: "RunStore", job: TuningJob) -> None:
         super()._pack(run, job)

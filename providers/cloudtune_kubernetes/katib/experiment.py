@@ -21,7 +21,7 @@ from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.job import TuningJob, regex_paths
 from cloudtune.spec.strategies import Grid
 from cloudtune_kubernetes.capabilities import SUPPORT
-from cloudtune_kubernetes.katib.space import Written, loses_its_scale, write
+from cloudtune_kubernetes.katib.space import Written, codec_of, loses_its_scale, write
 from cloudtune_kubernetes.names import PREFIX, RUN
 from cloudtune_kubernetes.pod import CONTAINER, PROVIDER, helped
 
@@ -149,30 +149,22 @@ class ExperimentWriter(Account):
         self.note("stopping", row, "spec.earlyStopping")
         return found
 
-    def _counts(self) -> dict[str, Any]:
-        limits, size = self._job.limits, self._codec.space.size
-        trials = limits.trials
-        if isinstance(self._job.strategy, Grid):
-            trials = size if trials is None or size is None else min(trials, size)
-        self._ledger.carry_if(
-            trials == limits.trials, "limits.trials", "spec.maxTrialCount", Support.ENCODED, f"the grid has {trials}"
-        )
-        most = limits.parallel if trials is None else min(limits.parallel, trials)
-        few = f"there are {trials} trials in all"
-        self._ledger.carry_if(
-            most == limits.parallel, "limits.parallel", "spec.parallelTrialCount", Support.ENCODED, few
-        )
-        failed = limits.failed if limits.failed is None or trials is None or limits.failed <= trials else None
-        self._ledger.carry_if(
-            failed == limits.failed, "limits.failed", "spec.maxFailedTrialCount", Support.ENCODED, few
-        )
+    def _counts(self) -> dict[str, int]:
+        limits, found = self._job.limits, counts_of(self._job)
+        few = f"there are {found.get('maxTrialCount')} trials in all"
+        for field, name in (
+            ("trials", "maxTrialCount"),
+            ("parallel", "parallelTrialCount"),
+            ("failed", "maxFailedTrialCount"),
+        ):
+            same, target = getattr(limits, field) == found.get(name), f"spec.{name}" if name in found else ""
+            self._ledger.carry_if(same, f"limits.{field}", target or "spec", Support.ENCODED, few)
         self.note_given("limits", "time", "cost", "no_improvement")
         if limits.trial_time is not None and limits.trial_time.total_seconds() % 1:
             self.note(
                 "limits.trial_time", "limits.trial_time.part", f"{TEMPLATE}.spec.template.spec.activeDeadlineSeconds"
             )
-        counts = {"parallelTrialCount": most, "maxTrialCount": trials, "maxFailedTrialCount": failed}
-        return {name: count for name, count in counts.items() if count is not None}
+        return found
 
     def _account_for_space(self, space: Written) -> None:
         steps = travel_steps(self._job, self._codec)
@@ -224,6 +216,18 @@ def _of_trial(variable: dict[str, Any]) -> dict[str, Any]:
     if "value" not in variable:
         return variable
     return {**variable, "value": variable["value"].replace("${trial}", _PLACE)}
+
+
+def counts_of(job: TuningJob) -> dict[str, int]:
+    """Return the counts of an Experiment; Katib refuses more at a time, or more failures, than there are trials."""
+    limits, trials = job.limits, job.limits.trials
+    if isinstance(job.strategy, Grid):
+        size = codec_of(job).space.size
+        trials = size if trials is None or size is None else min(trials, size)
+    most = limits.parallel if trials is None else min(limits.parallel, trials)
+    failed = limits.failed if limits.failed is None or trials is None or limits.failed <= trials else None
+    counts = {"parallelTrialCount": most, "maxTrialCount": trials, "maxFailedTrialCount": failed}
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def losses_of(algorithm: Algorithm) -> Iterable[tuple[str, Support, str]]:

@@ -19,10 +19,11 @@ from cloudtune.provider.managed_run import Tuner
 from cloudtune.store.records import RunState, Trial
 from cloudtune_kubernetes.client import EXISTS, GONE, Cluster, moment
 from cloudtune_kubernetes.feed import Object
+from cloudtune_kubernetes.katib.extending import extension
 from cloudtune_kubernetes.katib.space import codec_of, decoded, write
 from cloudtune_kubernetes.katib.trials import OVER, KatibTrials, condition_of
 from cloudtune_kubernetes.names import run_name
-from cloudtune_kubernetes.storage import remove, remove_service
+from cloudtune_kubernetes.storage import remove, remove_objects, remove_service
 
 _API = "/apis/kubeflow.org/v1beta1"
 _MEASURED = "katib.kubeflow.org/metrics-collector-injection"
@@ -88,6 +89,9 @@ class KatibTuner(Tuner):
         remove(self._cluster, self._run)
         if self.brief.job.compute.count > 1:
             remove_service(self._cluster, self._run)
+        storage = self._cluster.settings.storage
+        if storage is not None:
+            remove_objects(storage, self._run, self.brief.job)
 
     def restore(self, trials: Sequence[Trial]) -> None:
         self._numbers = {trial.place: trial.number for trial in trials}
@@ -102,6 +106,8 @@ class KatibTuner(Tuner):
         known = self._trials.trials()
         trials = [self._completed(each, known.get(each.place)) for each in seen]
         state, reason = self._state(experiment)
+        if state is RunState.COMPLETED and self._extended(experiment):
+            state = RunState.RUNNING
         if state.ended and not self._all_over(experiment, trials):
             state = RunState.STOPPING
         return JobSnapshot(state, self._created(experiment), self._elapsed(experiment), reason, trials)
@@ -168,6 +174,15 @@ class KatibTuner(Tuner):
         return listed <= self._numbers.keys() and all(each.state.ended for each in trials)
 
     # The Experiment as a whole
+
+    def _extended(self, experiment: Object) -> bool:
+        """Give an Experiment that has ended the trials that the job has got since; return whether it goes on."""
+        more, has = extension(experiment, self.brief.job), mapping(experiment.get("spec"))
+        if any(has.get(name) != count for name, count in more.items()):
+            self.brief.request()  # code and variables, which its end has removed
+            doing = f"extending the Experiment {self.name}"
+            self._cluster.call(doing, "PATCH", self._cluster.path("experiments", self.name), body={"spec": more})
+        return bool(more)
 
     def _state(self, experiment: Object) -> tuple[RunState, str]:
         if not experiment:

@@ -17,7 +17,7 @@ from late import LATE
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
-from cloudtune.errors import ProviderError, RunNotFound
+from cloudtune.errors import ConfigError, ProviderError, RunNotFound
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing.conformance import wait_until
 
@@ -217,6 +217,33 @@ def test_what_a_killed_command_has_begun_goes_on_and_is_followed_again(
     assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 1)] * 6
     assert len(listed(emulator, "experiments")) == 1
     assert len(listed(emulator, "trials")) == 6
+    assert left(emulator) == {}
+
+
+@pytest.mark.complete
+def test_a_run_goes_on_after_its_end_where_its_policy_lets_it(
+    emulator: KubernetesEmulator, submit: Submit, tmp_path: Path
+) -> None:
+    ended = submit(job_of(tmp_path, limits={"trials": 2}))
+    assert ended.wait() is RunState.COMPLETED
+    with pytest.raises(ConfigError, match="resumePolicy Never.*LongRunning or FromVolume"):
+        ended.extend(trials=1)
+    own = {"katib": {"spec": {"resumePolicy": "LongRunning"}}}
+    run = submit(
+        job_of(tmp_path, kubernetes=own, limits={"trials": 3, "failed": 3}, trial={"environment": {"S": "hush"}})
+    )
+    assert run.wait() is RunState.COMPLETED, run.events()
+    with pytest.raises(ConfigError, match="runs no trial again"):
+        run.retry()
+    run.extend(trials=2, limits={"failed": 1}, environment={"S": "hush"})
+    assert api.attach(run.id, project=tmp_path).wait() is RunState.COMPLETED, run.events()
+    trials = run.trials()
+    assert [(trial.number, trial.state) for trial in trials] == [(number, TrialState.COMPLETED) for number in range(5)]
+    assert len({trial.place for trial in trials}) == 5
+    spec = next(
+        each for each in listed(emulator, "experiments") if each["metadata"]["name"] == run.record.native["job"]
+    )["spec"]
+    assert (spec["maxTrialCount"], spec["maxFailedTrialCount"]) == (5, 1)
     assert left(emulator) == {}
 
 

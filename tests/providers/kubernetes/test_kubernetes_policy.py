@@ -23,8 +23,8 @@ if LATE:
 
     from cloudtune_kubernetes.emulator import KubernetesEmulator
 
-SELDOM = {("events", "list"), ("jobs", "patch"), ("trials", "get"), ("trials", "delete")}
-"""What only a Job without a pod, a pod that cannot start, a watch that is late, or a trial that outlives its Experiment takes."""
+SELDOM = {("events", "list"), ("jobs", "patch"), ("trials", "get"), ("trials", "delete"), ("experiments", "patch")}
+"""What only a Job without a pod, a pod that cannot start, a watch that is late, a trial that outlives its Experiment, or an extension takes."""
 
 
 @pytest.fixture
