@@ -151,8 +151,9 @@ def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", *, every: bool
 @click.option(
     "--for",
     "principal",
-    type=click.Choice(["caller", "identity"]),
-    help="With --policy: only those of the account that starts runs, or of the identity that trials run as.",
+    type=click.Choice(["caller", "identity", "strategy"]),
+    help="With --policy: only those of the account that starts runs, of the identity that trials run as, or of a driver whose "
+    "strategy asks the service.",
 )
 @click.option(
     "--mode", type=click.Choice(["managed", "driven"]), help="With --policy: only those of runs in this mode."

@@ -13,6 +13,9 @@ CALLER = "caller"
 IDENTITY = "identity"
 """The principal that jobs run as: a role, a service account, a managed identity."""
 
+STRATEGY = "strategy"
+"""The principal of drivers whose strategy asks the service; those of a policy that does not name it are the callers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -80,17 +83,17 @@ def policies_in(document: Mapping[str, Any], read: Callable[[Any], Policy]) -> d
     """Return the policies of a document, by principal.
 
     Args:
-        document: the policies of `CALLER` and `IDENTITY`, or of one of them, as ``cloudtune check --policy`` prints them.
+        document: the policies of `CALLER`, `IDENTITY` and `STRATEGY`, or of some of them, as ``cloudtune check --policy`` prints them.
         read: makes a policy of one principal's part; raises ValueError for a part that is no policy of the service.
 
     Raises:
         ConfigError: it is no such document.
     """
-    unknown = sorted(set(document) - {CALLER, IDENTITY})
+    unknown = sorted(set(document) - {CALLER, IDENTITY, STRATEGY})
     if unknown or not document:
         said = f"it has {', '.join(map(repr, unknown))}" if unknown else "it is empty"
         raise ConfigError(
-            f"the policy must have the keys {CALLER!r} and {IDENTITY!r}, or one of them, as `cloudtune check --policy` "
+            f"the policy must have the keys {CALLER!r}, {IDENTITY!r} and {STRATEGY!r}, or some of them, as `cloudtune check --policy` "
             f"prints it; {said}"
         )
     try:

@@ -308,7 +308,8 @@ class Provider(ABC):
             mode: the only mode of the runs; None for both.
 
         Returns:
-            A policy for ``caller``, the account that starts and follows runs, and one for ``identity``, as which trials run.
+            A policy for ``caller``, the account that starts and follows runs, one for ``identity``, as which trials run, and
+            one for ``strategy`` where a strategy asks the service, for the account of its driver.
 
         Raises:
             ConfigError: the provider's runs take no permissions of a service.

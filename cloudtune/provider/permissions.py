@@ -2,7 +2,8 @@
 
 The table is a file ``permissions.csv`` beside the provider, a row for each call and permission:
 
-- ``principal``: ``caller`` for the account that starts and follows runs, ``identity`` for the one that trials run as;
+- ``principal``: ``caller`` for the account that starts and follows runs, ``identity`` for the one that trials run as,
+  ``strategy`` for that of a driver whose strategy asks the service, wherever its trials run;
 - ``use``: what the call is for, one of `USES`;
 - ``modes``: in which modes of a run it is made, ``managed``, ``driven``, or both with a space between;
 - ``call``: the operation by the service's name;
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 Mode = Literal["managed", "driven"]
-Principal = Literal["caller", "identity"]
+Principal = Literal["caller", "identity", "strategy"]
 
 PRINCIPALS: Sequence[Principal] = ("caller", "identity")
 """Who needs permissions: the account that starts and follows runs, and the one that trials run as."""
@@ -27,8 +28,8 @@ PRINCIPALS: Sequence[Principal] = ("caller", "identity")
 HINT = "`cloudtune check --policy` prints the permissions that a profile needs"
 """The end of a message about a denied action."""
 
-USES = frozenset({"start", "stage", "follow", "cancel", "logs", "fetch", "check", "attach", "trial"})
-"""What calls are for: to start jobs, upload code, follow, cancel, read logs, fetch files, check, take over, run a trial."""
+USES = frozenset({"start", "stage", "follow", "cancel", "logs", "fetch", "check", "attach", "trial", "suggest"})
+"""What calls are for: to start jobs, upload code, follow, cancel, read logs, fetch files, check, take over, run or suggest a trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Need:
     """A call, and a permission that it takes.
 
     Attributes:
-        principal: who makes the call.
+        principal: who makes the call: a `Principal`.
         use: what for, one of `USES`.
         modes: the modes of runs in which it is made.
         call: the service's operation, e.g. ``CreateTrainingJob``.

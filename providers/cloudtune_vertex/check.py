@@ -1,13 +1,16 @@
 """What a run on Vertex AI needs, and whether it is there."""
 
-from cloudtune.errors import ConfigError
+from cloudtune.errors import ConfigError, ProviderError
 from cloudtune.provider.interface import Finding
 from cloudtune_vertex.client import Google, translated
 from cloudtune_vertex.settings import VertexSettings
 
+_NO_STUDY = "cloudtune-check"
+"""The name of a study that is asked for, and is usually not there: also that answer says that it may be asked for."""
+
 
 def findings(settings: VertexSettings) -> list[Finding]:
-    """Look at project, credentials, the permission to tune, bucket, image, and logs."""
+    """Look at project, credentials, the permission to tune, bucket, image, logs, and Vizier."""
     google = Google(settings)
     found = [Finding.tried("project", lambda: f"{google.project}, {settings.location}")]
     if settings.endpoint:
@@ -21,6 +24,7 @@ def findings(settings: VertexSettings) -> list[Finding]:
         _image(settings.image),
         _account(settings.service_account),
         Finding.tried("logs", lambda: _logs(google)),
+        _vizier(google),
     ]
 
 
@@ -30,6 +34,18 @@ def _may_tune(google: Google) -> str:
     )
     next(iter(pages), None)
     return "may be listed"
+
+
+def _vizier(google: Google) -> Finding:
+    """Say whether Vizier may be asked, which only a job whose strategy is vizier needs."""
+    try:
+        google.call(
+            "looking for a study of Vizier", google.vizier.lookup_study, parent=google.parent, display_name=_NO_STUDY
+        )
+    except ProviderError as error:
+        if error.code != "NotFound":
+            return Finding("vizier", None, f"only for strategy: {{type: vizier}}, and may not be asked: {error}")
+    return Finding("vizier", ok=True, message="may be asked for its studies")
 
 
 def _bucket(google: Google) -> str:

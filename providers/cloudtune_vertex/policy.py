@@ -1,4 +1,4 @@
-"""The least roles that a profile needs: for the caller, and for the service account that trials run as.
+"""The least roles that a profile needs: for the caller, the service account that trials run as, and a driver that asks Vizier.
 
 What calls take which permission is said in ``permissions.csv``; here each is put into a custom role to be granted where
 it is needed and nowhere above. Trials that run as Vertex AI's own service agent need no role: it has one.
@@ -19,6 +19,8 @@ _TABLE = Path(__file__).with_name("permissions.csv")
 _NEW = "project-without-bucket"
 """The kind of resource of what only a profile without a bucket needs in its project."""
 
+STRATEGY: Principal = "strategy"
+
 _PREDEFINED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "caller": {
         "project": ["roles/aiplatform.user", "roles/logging.viewer"],
@@ -26,6 +28,7 @@ _PREDEFINED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "service-account": ["roles/iam.serviceAccountUser"],
     },
     "identity": {"bucket": ["roles/storage.objectUser"], "input-bucket": ["roles/storage.objectViewer"]},
+    "strategy": {"project": ["roles/aiplatform.user"]},
 }
 """The nearest predefined roles of each kind of resource (https://cloud.google.com/iam/docs/roles-permissions)."""
 
@@ -39,17 +42,15 @@ def policies(settings: VertexSettings, mode: Mode | None = None, inputs: Sequenc
         inputs: places in Cloud Storage that trials read besides.
 
     Returns:
-        For each principal, by resource, the custom ``role`` as ``gcloud iam roles create --file`` reads it, and the
+        For each principal (``strategy`` is the account of a driver that asks Vizier), by resource, the custom ``role`` as ``gcloud iam roles create --file`` reads it, and the
         ``predefined`` roles that come nearest, which permit more. No ``identity`` where trials run as Vertex AI's own.
     """
     needs, places = with_inputs(_needs(settings)), _places(settings)
     read = dict.fromkeys(f"gs://{place.removeprefix('gs://').partition('/')[0]}" for place in inputs)
     places["input-bucket"] = [bucket for bucket in read if bucket not in places["bucket"]]
-    return {
-        principal: _roles(principal, permissions(needs, principal, mode), places)
-        for principal in PRINCIPALS
-        if principal == "caller" or settings.service_account
-    }
+    principals: list[Principal] = [each for each in PRINCIPALS if each == "caller" or settings.service_account]
+    found = {each: _roles(each, permissions(needs, each, mode), places) for each in (*principals, STRATEGY)}
+    return {principal: roles for principal, roles in found.items() if roles}
 
 
 def _needs(settings: VertexSettings) -> list[Need]:

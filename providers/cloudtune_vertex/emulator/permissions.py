@@ -13,7 +13,7 @@ from typing import Any
 from cloudtune.emulation.authority import Ask
 
 _CALL = re.compile(r"(Create|Get|List|Cancel|Delete)(CustomJob|HyperparameterTuningJob|PersistentResource)s?")
-_VIZIER: Mapping[str, tuple[str, str]] = {
+VIZIER: Mapping[str, tuple[str, str]] = {
     "CreateStudy": ("studies.create", "parent"),
     "GetStudy": ("studies.get", "name"),
     "LookupStudy": ("studies.get", "parent"),
@@ -79,8 +79,8 @@ def _is_below(resource: str, above: str) -> bool:
 
 def asks_of(name: str, request: Any) -> Iterator[Ask]:
     """Yield the permissions that a call of Vertex AI takes, by its name and its request, a message of protobuf."""
-    if name in _VIZIER:
-        permission, field = _VIZIER[name]
+    if name in VIZIER:
+        permission, field = VIZIER[name]
         yield Ask(f"aiplatform.{permission}", getattr(request, field))
         return
     found = _CALL.fullmatch(name)

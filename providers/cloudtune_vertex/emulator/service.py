@@ -13,10 +13,10 @@ from typing import Any
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2, empty_pb2, json_format
 
-from cloudtune.emulation.authority import CALLER, Authority
+from cloudtune.emulation.authority import CALLER, STRATEGY, Authority
 from cloudtune_vertex.emulator.calls import Call, message_of
 from cloudtune_vertex.emulator.errors import Refused, denied
-from cloudtune_vertex.emulator.permissions import asks_of
+from cloudtune_vertex.emulator.permissions import VIZIER, asks_of
 from cloudtune_vertex.emulator.registry import Jobs
 from cloudtune_vertex.emulator.studies import Studies
 from cloudtune_vertex.emulator.vizier import vizier_calls
@@ -83,7 +83,8 @@ class JobService:
         """Return a call that is refused to callers who may not make it."""
 
         def answer(request: Message) -> Message:
-            missing = self._authority.denied(CALLER, *asks_of(name, request))
+            suggests = name in VIZIER and self._authority.policy(STRATEGY) is not None
+            missing = self._authority.denied(STRATEGY if suggests else CALLER, *asks_of(name, request))
             if missing is not None:
                 raise denied(missing)
             return call.answer(request)

@@ -46,7 +46,7 @@ def test_roles_are_granted_where_they_are_needed_alone() -> None:
 
 def test_a_profile_without_a_bucket_makes_one_and_the_services_own_agent_needs_no_role() -> None:
     found = policies(VertexSettings(project="corp"))
-    assert set(found) == {"caller"}
+    assert set(found) == {"caller", "strategy"}
     assert "storage.buckets.create" in included(found["caller"], "projects/corp")
     assert set(found["caller"]) == {"projects/corp", "gs://corp-vertex-staging-us-central1"}
 
