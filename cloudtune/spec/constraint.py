@@ -64,7 +64,7 @@ Bound = Annotated[
     float | str,
     PlainValidator(_bound),
     PlainSerializer(lambda value: value, return_type=float | str),
-    WithJsonSchema({"type": ["number", "string"], "description": BOUND_HELP}),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": BOUND_HELP}),
 ]
 """A bound of a metric: a number, or a text with a unit of size (bytes) or time (seconds)."""
 

@@ -24,13 +24,17 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": DURATION_HELP}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "number", "exclusiveMinimum": 0}], "description": DURATION_HELP}
+    ),
 ]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(format_size, return_type=str),
-    WithJsonSchema({"type": ["string", "integer"], "exclusiveMinimum": 0, "description": SIZE_HELP}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "integer", "exclusiveMinimum": 0}], "description": SIZE_HELP}
+    ),
 ]
 
 
@@ -43,7 +47,9 @@ def _money_schema(_source: object, _handler: object) -> core_schema.CoreSchema:
 Cost = Annotated[
     Money,
     GetPydanticSchema(_money_schema),
-    WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": MONEY_HELP}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "number", "exclusiveMinimum": 0}], "description": MONEY_HELP}
+    ),
 ]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]

@@ -19,7 +19,10 @@ from cloudtune.spec.text.words import models_in
 
 Schema = dict[str, Any]
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT = "http://json-schema.org/draft-07/schema#"
+"""The newest that all editors know, and SchemaStore takes; it calls the parts of a schema ``definitions``."""
+
+_PARTS = "#/definitions/{model}"
 
 VERSION = ".".join(__version__.split(".")[:2])
 """The version of the schema: that of cloudtune without its last part, which changes no field."""
@@ -43,18 +46,18 @@ _RENAMED = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "e
 """JSON Schema's names of bounds, where pydantic writes its own: behind a validator."""
 
 _TEXT: Schema = {"type": "string", "minLength": 1}
-_TEXT_OR_NUMBER: Schema = {"type": ["string", "number"]}
-_SCALAR: Schema = {"type": ["boolean", "number", "string", "null"]}
+_TEXT_OR_NUMBER: Schema = {"anyOf": [{"type": "string"}, {"type": "number"}]}
+_SCALAR: Schema = {"anyOf": [{"type": kind} for kind in ("boolean", "number", "string", "null")]}
 
 
 def job_schema() -> Schema:
-    """Return the schema (draft 2020-12) of what `TuningJob.from_yaml` accepts, including its short forms.
+    """Return the schema (draft 7) of what `TuningJob.from_yaml` accepts, including its short forms.
 
     It checks each part by itself; `from_yaml` also checks rules about several parts, such as conditions that name other
     parameters.
     """
-    schema = _in_terms_of_the_dialect(TuningJob.model_json_schema(mode="validation"))
-    parts: Schema = schema["$defs"]
+    schema = _in_terms_of_the_dialect(TuningJob.model_json_schema(mode="validation", ref_template=_PARTS))
+    parts: Schema = schema.pop("$defs")
     _describe(schema, TuningJob)
     for name, model in _parts(TuningJob).items():
         _describe(parts[name], model)
@@ -64,7 +67,7 @@ def job_schema() -> Schema:
         _add_installed(schema["properties"][field], kinds, parts)
     _title(parts)
     about = {"$schema": DIALECT, "$id": SCHEMA_ID, "title": "cloudtune job", "description": _ABOUT}
-    return {**about, **{key: value for key, value in schema.items() if key not in about}}
+    return {**about, "definitions": parts, **{key: value for key, value in schema.items() if key not in about}}
 
 
 def catalogue_entry() -> Schema:
@@ -74,7 +77,7 @@ def catalogue_entry() -> Schema:
     """
     return {
         "name": "cloudtune job",
-        "description": _ABOUT,
+        "description": _ABOUT.removesuffix("."),
         "fileMatch": list(FILE_MATCH),
         "url": SCHEMA_ID,
         "versions": {VERSION: SCHEMA_ID},
@@ -93,14 +96,14 @@ def _add_installed(field: Schema, kinds: Kinds, parts: Schema) -> None:
     """Add the kinds of installed packages to a field, and their parts to the schema's; none that cannot be loaded."""
     for name, model in kinds.models()[0].items():
         own = _in_terms_of_the_dialect(
-            model.model_json_schema(mode="validation", ref_template=f"#/$defs/{name}.{{model}}")
+            model.model_json_schema(mode="validation", ref_template=_PARTS.format(model=f"{name}.{{model}}"))
         )
         below = own.pop("$defs", {})
         _describe(own, model)
         for part, found in _parts(model).items():
             _describe(below[part], found)
         parts |= {f"{name}.{part}": schema for part, schema in below.items()} | {name: own}
-        _choices_of(field).append({"$ref": f"#/$defs/{name}"})
+        _choices_of(field).append({"$ref": _PARTS.format(model=name)})
 
 
 def _choices_of(field: Schema) -> list[Schema]:

@@ -37,7 +37,7 @@ UNSHOWN = ("JsonValue",)
 def spec_page() -> str:
     """Return the sections of the job and of all its parts."""
     job = job_schema()
-    parts: dict[str, Schema] = job["$defs"]
+    parts: dict[str, Schema] = job["definitions"]
     kinds = {field: _references(job["properties"][field]) for field in KINDS}
     own = set(own_keys(TuningJob))
     fields = {name: schema for name, schema in job["properties"].items() if name not in own}

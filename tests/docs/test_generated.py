@@ -23,7 +23,7 @@ def test_every_field_of_a_job_and_of_its_parts_is_said_with_its_meaning() -> Non
     own = [
         name for name in job["properties"] if job["properties"][name]["description"].startswith("Native settings of")
     ]
-    models: list[dict[str, Any]] = [job, *(part for part in job["$defs"].values() if "properties" in part)]
+    models: list[dict[str, Any]] = [job, *(part for part in job["definitions"].values() if "properties" in part)]
     for model in models:
         for name, field in model["properties"].items():
             if "const" in field:

@@ -119,8 +119,8 @@ def test_the_schema_has_all_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(["schema"]) == 0
     printed = capsys.readouterr()
     schema = json.loads(printed.out)
-    assert {"Grid", "Median"} <= schema["$defs"].keys()
-    assert "breaks" not in schema["$defs"]
+    assert {"Grid", "Median"} <= schema["definitions"].keys()
+    assert "breaks" not in schema["definitions"]
     assert {"local", "sagemaker", "breaks"} <= schema["properties"].keys(), "native settings of what is installed"
     assert printed.err.count("the strategy 'breaks' (tune_breaks:It of broken-one) cannot be loaded") == 1
     assert printed.err.count("the stopping rule 'breaks'") == 1

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -14,7 +15,7 @@ from cloudtune.spec.schema import catalogue_entry, job_schema
 from cloudtune.testing.specs import jobs
 
 SCHEMA = job_schema()
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 
 FINE: dict[str, Any] = {
     "name": "digits",
@@ -27,8 +28,8 @@ ONE = {"type": "constant", "value": 1}
 
 
 def test_it_is_a_schema_of_its_dialect_with_a_title() -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert SCHEMA["title"] == "cloudtune job"
 
 
@@ -115,7 +116,7 @@ def test_a_mistake_is_one_for_the_schema_and_for_the_job(change: dict[str, Any])
 
 
 def test_every_key_is_described() -> None:
-    parts = {"the job": SCHEMA, **SCHEMA["$defs"]}
+    parts = {"the job": SCHEMA, **SCHEMA["definitions"]}
     silent = [
         f"{name}.{key}"
         for name, part in parts.items()
@@ -136,7 +137,7 @@ def test_the_schema_says_its_version_and_everything_has_a_title_and_a_descriptio
 
     version = ".".join(__version__.split(".")[:2])
     assert SCHEMA["$id"] == f"https://www.schemastore.org/cloudtune-{version}.json"
-    parts = {"the job": SCHEMA, **SCHEMA["$defs"]}
+    parts = {"the job": SCHEMA, **SCHEMA["definitions"]}
     assert [name for name, part in parts.items() if not part.get("title") or not part.get("description")] == []
     assert not [name for name, part in parts.items() if part["description"] != part["description"].strip()]
 
@@ -147,9 +148,36 @@ def test_the_entry_of_the_catalogue_keeps_to_schemastores_rules() -> None:
     assert set(entry) == {"name", "description", "fileMatch", "url", "versions"}
     assert "schema" not in f"{entry['name']} {entry['description']}".lower()
     assert "\n" not in entry["description"]
+    assert not entry["name"].endswith((",", ".", " ", "-"))
+    assert not entry["description"].endswith((",", ".", " ", "-"))
     assert entry["url"].startswith("https://www.schemastore.org/")
     assert entry["url"].endswith(".json")
     assert entry["url"] == SCHEMA["$id"] in entry["versions"].values()
     assert entry["fileMatch"] == list(dict.fromkeys(entry["fileMatch"]))
     assert not {"job.yaml", "*.yaml", "config.yaml"} & {*entry["fileMatch"]}  # of other tools, too
     assert all("cloudtune" in name for name in entry["fileMatch"])
+
+
+def test_the_schema_keeps_to_what_schemastores_checks_take() -> None:
+    """Draft 7 at most, and Ajv's strict mode, which takes no type that is one of several."""
+    assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
+    newer = {
+        "$defs",
+        "prefixItems",
+        "dependentRequired",
+        "dependentSchemas",
+        "unevaluatedProperties",
+        "unevaluatedItems",
+    }
+
+    def walk(node: Any, place: str) -> Iterator[str]:
+        if isinstance(node, dict):
+            if newer & node.keys() or (isinstance(node.get("type"), list) and len({*node["type"]} - {"null"}) > 1):
+                yield place
+            for key, below in node.items():
+                yield from walk(below, f"{place}/{key}")
+        elif isinstance(node, list):
+            for index, below in enumerate(node):
+                yield from walk(below, f"{place}/{index}")
+
+    assert [*walk(SCHEMA, "")] == []
