@@ -24,7 +24,7 @@ _LOOKS = 0.2, 3.0
 """Seconds between the first looks at it, and between later ones."""
 
 _READ = (
-    '[ -d "$0" ] || exit 0; f=$(mktemp) && tar czf "$f" -C "$0" . && n=$(wc -c < "$f") && '
+    '[ -d "$0" ] || exit 0; f=$(mktemp) || exit 1; tar czf "$f" -C "$0" . || exit 1; n=$(wc -c < "$f"); '
     f'if [ "$n" -gt {_MOST} ]; then echo "$n bytes"; else base64 "$f"; fi; rm -f "$f"'
 )
 
@@ -67,6 +67,7 @@ def _reader(request: Mapping[str, Any], run: str, trial: str, folder: str) -> di
         "image": container["image"],
         "command": ["sh", "-c", _READ, folder],
         "env": [{"name": "CLOUDTUNE_FILES", "value": folder}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [each for each in container["volumeMounts"] if each["name"] == "files"],
     }
     pod = {
