@@ -6,6 +6,7 @@ Reads a list of calls from standard input and prints a list of answers, both as 
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from cloudtune.process.attempts import LOST, ending_of, unread
 from cloudtune.process.keeper import append
 from cloudtune.process.setting import TrialFiles
 from cloudtune_slurm import commands
+from cloudtune_slurm.apart import Nodes
 from cloudtune_slurm.claims import NOBODY, by_itself, claim, fence, of_start, starts_of
-from cloudtune_slurm.orders import open_batch
+from cloudtune_slurm.orders import BATCHES, open_batch
 from cloudtune_slurm.task import files_of
 
-BATCHES = "batches"
-"""The folder with the orders of each batch and what its tasks print before and after their trials."""
+_AT_ONCE = 8
+"""How many nodes that do not see the folder are asked at once."""
 
 _CANCELLED = "cancelled"
 """The file in it with the names of the tasks that drivers have cancelled."""
@@ -38,7 +40,8 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
             where they have begun; ``cancel``: tasks, as scancel takes them; ``active``:
             the name of the jobs whose tasks to list; ``ended``: ids of jobs to list, ended or not; ``shared``: what
             `files_of` needs; ``tasks``: the attempts to read, as `_news` takes them; ``direct``: whether the driver
-            reads their files itself.
+            reads their files itself; ``apart``: the arguments of `Nodes` where nodes do not see the folder;
+            ``release``: jobs there whose files have been read.
 
     Returns:
         ``submitted``: the job's id; ``revoked``: whether each attempt will not begin; ``active`` and ``ended``: rows;
@@ -66,9 +69,17 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
             except commands.SlurmError as error:
                 passing = error.passing or (name != "submit" and not error.missing)
                 answers["refused"] = [*answers.get("refused", ()), [name, str(error), passing]]
-    answers["tasks"] = [
-        _news(root, shared, task, direct=request.get("direct", False)) for task in request.get("tasks", ())
-    ]
+    nodes = Nodes(root, *request["apart"]) if "apart" in request else None
+    if nodes is not None:
+        nodes.release(request.get("release", ()))
+
+    def news(task: Mapping[str, Any]) -> dict[str, Any]:
+        if nodes is not None and task["at"]:
+            return nodes.news(shared, task, files_of(root, shared, task["number"], task["attempt"]))
+        return _news(root, shared, task, direct=request.get("direct", False))
+
+    with ThreadPoolExecutor(1 if nodes is None else _AT_ONCE) as pool:
+        answers["tasks"] = list(pool.map(news, request.get("tasks", ())))
     return answers
 
 

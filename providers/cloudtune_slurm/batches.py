@@ -12,8 +12,11 @@ from cloudtune.spec.sources import heard
 from cloudtune.store.records import Trial
 from cloudtune.trial.commands import compile_command
 from cloudtune.trial.hearing import variables
-from cloudtune_slurm.agent import BATCHES
-from cloudtune_slurm.orders import SHARE
+from cloudtune_slurm.apart import script
+from cloudtune_slurm.orders import BATCHES, SHARE
+
+_APART = ("--chdir=/", "--output=/dev/null")
+"""Options of sbatch where nodes do not see the run's folder."""
 
 MOST = 1000
 """Most tasks of one array: one less than Slurm's own default of MaxArraySize."""
@@ -32,6 +35,7 @@ class Briefing:
         work: the folder that trials start in; None for the run's source there.
         outputs: the folder below which trials leave outputs on the nodes; None for the run's own there.
         python: the interpreter on the nodes.
+        local: the folder on the nodes' own disks where they do not see the run's; None where they do.
     """
 
     setting: Setting
@@ -42,11 +46,17 @@ class Briefing:
     work: str | None
     outputs: str | None
     python: str
+    local: str | None = None
 
     @property
     def shared(self) -> dict[str, Any]:
         """What names the files of attempts; see `cloudtune_slurm.task.files_of`."""
         return {"outputs": self.outputs, "log_size": self.setting.log_size}
+
+    @property
+    def apart(self) -> dict[str, Any]:
+        """What the agent has to know of nodes that do not see the run's folder; {} where they do."""
+        return {} if self.local is None else {"apart": (self.local, self.python)}
 
     @property
     def per_task(self) -> int | None:
@@ -79,8 +89,7 @@ class Briefing:
                 self.array(math.ceil(len(trials) / (self.per_task or 1))),
                 f"--job-name={self.name}",
                 f"--comment={name}",
-                f"--chdir={root}",
-                f"--output={root}/{printed(name, '%a')}",
+                *([f"--chdir={root}", f"--output={root}/{printed(name, '%a')}"] if self.local is None else _APART),
                 "--open-mode=append",
                 *self.request["sbatch"],
             ],
@@ -91,10 +100,15 @@ class Briefing:
     def _script(self, name: str, root: Path) -> str:
         prologue = self.request["settings"]["prologue"]
         lib = shlex.quote(str(root / "lib"))
+        head = [
+            "#!/bin/bash -l" if prologue else "#!/bin/sh",  # modules and conda are functions of a login shell
+            *(["set -e", prologue, "set +e"] if prologue else []),
+        ]
+        if self.local is not None:
+            return "\n".join([*head, *script(self.local, name, self.python, nodes=self.request["count"])])
         return "\n".join(
             [
-                "#!/bin/bash -l" if prologue else "#!/bin/sh",  # modules and conda are functions of a login shell
-                *(["set -e", prologue, "set +e"] if prologue else []),
+                *head,
                 f"export PYTHONPATH={lib}${{PYTHONPATH:+:$PYTHONPATH}}",
                 f"exec {self.python} -S -m cloudtune_slurm.task {shlex.quote(f'{root}/{BATCHES}/{name}.json')}",
                 "",

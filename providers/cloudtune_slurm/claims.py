@@ -47,7 +47,7 @@ def claim(files: TrialFiles, task: str, **details: object) -> bool:
 def fence(files: TrialFiles) -> None:
     """Let no task run an attempt any longer: one that may still run ends within seconds, as it does if it was started elsewhere."""
     if not claim(files, NOBODY):
-        append(str(_path(files)), json.dumps({"fenced": time.time()}) + "\n")
+        _note(files, fenced=time.time())
 
 
 def of_start(files: TrialFiles, count: int) -> TrialFiles:
@@ -69,11 +69,20 @@ def still_runs(files: TrialFiles, count: int) -> bool:
 def note_end(files: TrialFiles) -> None:
     """Write down when the task that has an attempt ended."""
     with contextlib.suppress(OSError):  # the disk is full; the poll that sees the end takes its own time
-        append(str(_path(files)), json.dumps({"ended": time.time()}) + "\n")
+        _note(files, ended=time.time())
+
+
+def note_sent(files: TrialFiles) -> None:
+    """Write down that the task that has an attempt has all it needs, where its node does not see the run's folder."""
+    _note(files, sent=time.time())
+
+
+def _note(files: TrialFiles, **what: float) -> None:
+    append(str(_path(files)), json.dumps(what) + "\n")
 
 
 def starts_of(files: TrialFiles) -> list[dict[str, Any]]:
-    """Return each start of an attempt: what `claim` wrote, ``started`` and, if that happened, ``ended`` or ``fenced``; [] before."""
+    """Return each start of an attempt: what `claim` wrote, ``started`` and, if that happened, ``ended``, ``fenced`` or ``sent``; [] before."""
     try:
         lines = _path(files).read_text().splitlines()
     except FileNotFoundError:

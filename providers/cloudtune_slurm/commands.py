@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
+from typing import IO
 
 from cloudtune_slurm.states import FORMAT, Row, rows
 
@@ -28,23 +29,25 @@ class SlurmError(Exception):
     Attributes:
         passing: whether the same command may succeed later.
         missing: whether there is no such command.
+        code: its exit code; 0 where it has none.
     """
 
-    def __init__(self, message: str, *, passing: bool, missing: bool = False) -> None:
+    def __init__(self, message: str, *, passing: bool, missing: bool = False, code: int = 0) -> None:
         super().__init__(message)
-        self.passing, self.missing = passing, missing
+        self.passing, self.missing, self.code = passing, missing, code
 
 
-def call(words: Sequence[str], given: str = "") -> str:
-    """Return what a command prints.
+def call(words: Sequence[str], given: str = "", got: IO[bytes] | None = None) -> str:
+    """Return what a command prints, or write it to a file.
 
     Raises:
         SlurmError: it failed, or did not end in time.
     """
     try:
         done = subprocess.run(
-            words, input=given, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=_environment()
-        )
+            words, input=given, stdout=got or subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT,
+            check=False, env=_environment()
+        )  # fmt: skip
     except FileNotFoundError:
         message = f"there is no program {words[0]} here: this is no login node of a Slurm cluster"
         raise SlurmError(message, passing=False, missing=True) from None
@@ -55,8 +58,9 @@ def call(words: Sequence[str], given: str = "") -> str:
         raise SlurmError(
             ": ".join(said) or f"{words[0]} ended with code {done.returncode}",
             passing=bool(_FOR_NOW.search(done.stderr)),
+            code=done.returncode,
         )
-    return done.stdout
+    return done.stdout or ""
 
 
 def _environment() -> dict[str, str]:

@@ -65,6 +65,10 @@ class SlurmLauncher(PollingLauncher):
         self._queue = Queue(site, briefing.name, settings.interval, settings.patience)
         self._supply = Supply(site, self._queue, briefing)
         self._look_took = 0.0
+        self._fetched: list[str] = []
+        self._direct = site.direct and briefing.local is None
+        if briefing.local is not None:
+            self._poll_interval = max(self._poll_interval, settings.interval)  # a step of Slurm for each look
 
     # Where there is room
 
@@ -241,7 +245,14 @@ class SlurmLauncher(PollingLauncher):
         asked = [task.question(self._settle) for task in tasks]
         if not tasks:
             return
-        request = {"shared": self._briefing.shared, "tasks": asked, "direct": self._site.direct}
+        released, self._fetched = self._fetched, []
+        request = {
+            "shared": self._briefing.shared,
+            "tasks": asked,
+            "direct": self._direct,
+            "release": released,
+            **self._briefing.apart,
+        }
         with self._queue.tolerated():
             answer = self._site.call(request)
             for task, news in zip(tasks, answer["tasks"], strict=True):
@@ -262,6 +273,7 @@ class SlurmLauncher(PollingLauncher):
         self._updates.extend(task.mirror.take({**news, **texts}))
         if "ended" in news:
             self._bring(task, news["left"])
+            self._fetched += [task.job] if task.job else []
             self._conclude(task, news)
 
     def _bring(self, task: Task, left: Iterable[str]) -> None:

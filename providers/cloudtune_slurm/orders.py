@@ -13,6 +13,9 @@ from typing import Any
 
 from cloudtune.process.keeper import append
 
+BATCHES = "batches"
+"""The folder with the orders of each batch and what its tasks print before and after their trials."""
+
 SHARE = 120.0
 """Seconds for which a task goes on to begin trials, as far as the longest of them fits in once more."""
 

@@ -114,7 +114,7 @@ class SlurmProvider(DrivenProvider):
         from cloudtune_slurm.launcher import SlurmLauncher  # noqa: PLC0415
 
         record, request, settings = run.record(), _request(run), self._settings
-        base, here = Path(record.native["base"]), not settings.host
+        base, here = Path(record.native["base"]), not settings.host and not settings.local
         site = self._site(run)
         output = request["output"] if here else None
         briefing = Briefing(
@@ -126,6 +126,7 @@ class SlurmProvider(DrivenProvider):
             work=str(base) if here and job.trial.source is None else None,
             outputs=None if output is None else str((base / output).resolve() / run.id),
             python=site.python,
+            local=settings.local,
         )
         return SlurmLauncher(site, briefing, settings, _settle(settings, run))
 

@@ -28,6 +28,11 @@ class SlurmSettings(Placement, Settings):
 
     Null: the run's own folder in the project; by ssh, ``.cache/cloudtune`` in the home folder.
     """
+    local: Annotated[str, Field(pattern=r"^/\S*$")] | None = None
+    """A folder on each node's own disk, such as ``/tmp``, where nodes do not see ``folder``.
+
+    What a trial needs goes there by ``sbcast``, and what it writes comes back by ``srun``, every ``interval``.
+    """
     python: Word | None = None
     """The interpreter on the nodes, of version 3.11 or newer; null for the one that runs cloudtune, by ssh for ``python3``."""
     poll: Annotated[float, Field(gt=0, le=3600)] = 1.0

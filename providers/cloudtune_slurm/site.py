@@ -8,6 +8,8 @@ from typing import IO, Any
 from cloudtune.process.machine import Machine
 from cloudtune.process.ssh import SshConnection, run_program
 from cloudtune_slurm import agent
+from cloudtune_slurm.apart import PACKED
+from cloudtune_slurm.orders import BATCHES
 from cloudtune_slurm.settings import SlurmSettings
 
 REMOTE_FOLDER = ".cache/cloudtune"
@@ -61,7 +63,7 @@ class HereSite(Site):
 
     def remove(self) -> None:
         if self.direct:
-            names = " ".join(["lib", "source", "data", "ready", agent.BATCHES])
+            names = " ".join(["lib", "source", "data", "ready", BATCHES, PACKED])
             self._run(self._inside(f"rm -rf {names}")).close()
         else:
             super().remove()

@@ -90,6 +90,8 @@ class Row:
         state: one of `ACTIVE` or `ENDED`.
         reason: why it waits.
         batch: the comment that it was submitted with.
+        raw: the id of the task as a job of its own.
+        node: where it runs.
     """
 
     job: str
@@ -97,6 +99,8 @@ class Row:
     state: str
     reason: str = ""
     batch: str = ""
+    raw: str = ""
+    node: str = ""
 
     @property
     def name(self) -> str:
@@ -114,7 +118,7 @@ class Row:
         return self.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 
 
-FORMAT = "%i|%T|%r|%k"
+FORMAT = "%i|%T|%r|%k|%A|%N"
 """Columns of squeue that `rows` reads."""
 
 
@@ -122,11 +126,11 @@ def rows(printed: str) -> list[Row]:
     """Return the tasks that squeue (with `FORMAT`) or sacct (``JobID,State``) lists; lines of other jobs are skipped."""
     found = []
     for line in printed.splitlines():
-        name, state, reason, batch = [*line.strip().split("|"), "", "", ""][:4]
+        name, state, reason, batch, raw, node = [*line.strip().split("|"), *[""] * 5][:6]
         job, _, index = name.partition("_")
         if job.isdecimal() and index.isdecimal():
             word = state.split(" ")[0].rstrip("+")  # sacct: "CANCELLED by 1000"
-            found.append(Row(job, int(index), word, reason.strip("()"), batch))
+            found.append(Row(job, int(index), word, reason.strip("()"), batch, raw, node))
     return found
 
 

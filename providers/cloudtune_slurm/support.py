@@ -32,5 +32,7 @@ SUPPORT: SupportTable = {
     "identity": (Support.APPROXIMATE, "trials run as the user who submits them; slurm: {account: …} says who is charged"),
     "tags": (Support.APPROXIMATE, "kept with the run, but Slurm does not see them"),
     "slurm": (Support.EXACT, ""),
+    "slurm.local.tasks": (Support.UNSUPPORTED, "tasks on nodes that do not see the run's folder (local in the profile) run one trial; take it away"),
+    "slurm.local.source": (Support.APPROXIMATE, "nothing but trial.source travels to nodes that do not see the run's folder: it starts in an empty one"),
 }  # fmt: skip
 """Support with a remark: by path, or by a field and one of its cases."""

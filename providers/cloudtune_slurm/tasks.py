@@ -111,6 +111,19 @@ class Task:
         spans = ((start.get("ended") or end) - start["started"] for start, end in zip(self.starts, ends, strict=False))
         return float(sum(max(0.0, span) for span in spans))
 
+    @property
+    def _at(self) -> dict[str, str] | None:
+        """Where its own task runs, as far as is known."""
+        row = self.row
+        if row is None or row.state != "RUNNING" or row.batch != self.batch.name or row.index != self.index:
+            return None
+        return {"job": row.raw, "name": row.name, "node": row.node, "batch": row.batch}
+
+    @property
+    def job(self) -> str:
+        """The id of its task as a job of its own; "" while it is not known to run."""
+        return self._at["job"] if self._at else ""
+
     def age(self) -> float:
         """Return the seconds since its last start; 0 before."""
         return max(0.0, time.time() - self.starts[-1]["started"]) if self.starts else 0.0
@@ -130,4 +143,5 @@ class Task:
             "known": self.mirror.known(),
             "state": state,
             "printed": printed(self.batch.name, self.index),
+            "at": self._at,
         }

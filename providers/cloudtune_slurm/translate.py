@@ -33,11 +33,13 @@ def translate(job: TuningJob, settings: SlurmSettings, mounts: Mapping[str, Path
     """
     ledger = Ledger(PROVIDER)
     own = _own(ledger, job, settings)
-    shipped = own.data == "shipped" or (own.data is None and bool(settings.host))
+    shipped = own.data == "shipped" or (own.data is None and bool(settings.host or settings.local))
     support = dict(SUPPORT)
     if shipped:
         support["data"] = SUPPORT["data.shipped"]
-    if settings.host:
+    if settings.local:
+        own = _apart(ledger, job, own)
+    if settings.host or settings.local:
         support["output"] = SUPPORT["output.brought"]
     if job.trial.image is not None and "{image}" in own.container:
         support["trial.image"] = SUPPORT["trial.image.container"]
@@ -67,6 +69,15 @@ def _own(ledger: Ledger, job: TuningJob, settings: SlurmSettings) -> SlurmJob:
             message = f"slurm: knows {known}" if problem["type"] == "extra_forbidden" else problem["msg"]
             ledger.note(path, Support.UNSUPPORTED, message.removeprefix("Value error, "))
         return of_profile
+
+
+def _apart(ledger: Ledger, job: TuningJob, own: SlurmJob) -> SlurmJob:
+    """Return the settings for nodes that do not see the run's folder: a task has one trial, which claims nothing there."""
+    if (own.trials_per_task or 1) > 1:
+        ledger.note(f"{PROVIDER}.trials_per_task", *SUPPORT["slurm.local.tasks"])
+    if job.trial.source is None:
+        ledger.note("trial.source", *SUPPORT["slurm.local.source"])
+    return own.model_copy(update={"trials_per_task": 1})
 
 
 def _account_for_compute(ledger: Ledger, job: TuningJob) -> None:

@@ -6,6 +6,7 @@ import functools
 import os
 import pwd
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -205,7 +206,11 @@ Accounting = Callable[[SlurmCluster], contextlib.AbstractContextManager[str]]
 
 @contextlib.contextmanager
 def started(
-    nodes: int = 4, cpus: int = 2, min_job_age: int = 300, accounting: Accounting = without
+    nodes: int = 4,
+    cpus: int = 2,
+    min_job_age: int = 300,
+    accounting: Accounting = without,
+    private: Sequence[Path] = (),
 ) -> Iterator[SlurmCluster]:
     """A cluster that runs within the context, and of which nothing is left after it.
 
@@ -214,6 +219,7 @@ def started(
         cpus: processors of each.
         min_job_age: seconds until the controller forgets a job that has ended, as far as it can.
         accounting: starts what keeps the accounting, if any.
+        private: folders that each node has of its own, so that it sees nothing of this machine's there.
     """
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
@@ -236,6 +242,12 @@ def started(
             "count": nodes,
         }
         cluster = SlurmCluster(folder, names)
+        if private:
+            mounts = " && ".join(f"mount -t tmpfs none {shlex.quote(str(path))}" for path in private)
+            cluster.more |= {
+                name: ["unshare", "-m", "sh", "-c", f"{mounts} && exec slurmd -D -N {name} -f {cluster.config}"]
+                for name in names
+            }
         with _munged(cluster), accounting(cluster) as lines_of_accounting:
             cluster.config.write_text(_CONFIG.format(**values, min_job_age=min_job_age, accounting=lines_of_accounting))
             with _running(cluster):

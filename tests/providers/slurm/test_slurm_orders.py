@@ -236,7 +236,7 @@ def test_a_trial_that_a_task_takes_as_its_driver_gives_it_up_is_not_given_up(
 
 def test_tasks_that_the_driver_cancels_are_known_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "call", lambda _words: "")
-    (tmp_path / agent.BATCHES).mkdir()
+    (tmp_path / orders.BATCHES).mkdir()
     agent.call(tmp_path, {"cancel": ["12_3", "12_4"]})
     agent.call(tmp_path, {"cancel": ["--name=x"]})
     assert [agent._is_cancelled(tmp_path, name) for name in ("12_3", "12_4", "12_5", "--name=x")] == [

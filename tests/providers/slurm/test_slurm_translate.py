@@ -93,6 +93,14 @@ def test_a_setting_that_slurm_has_not_is_told() -> None:
     assert "slurm: knows partition" in notes(job(slurm={"partitoin": "x"}), Support.UNSUPPORTED)["slurm.partitoin"]
 
 
+def test_nodes_that_share_no_folder_get_data_and_one_trial_a_task() -> None:
+    said = job(data={"table": "table"}, slurm={"trials_per_task": 4})
+    assert "run one trial" in notes(said, Support.UNSUPPORTED, local="/tmp")["slurm.trials_per_task"]
+    assert "trial.source" in notes(job(), Support.APPROXIMATE, local="/tmp")
+    request: Any = load_provider("slurm")({"local": "/tmp"}).plan(job(data={"table": "table"})).request
+    assert (request["settings"]["data"], request["settings"]["trials_per_task"]) == ("shipped", 1)
+
+
 def test_parts_of_gpus_are_refused_and_parts_of_processors_noted() -> None:
     assert "compute.accelerators.count" in notes(job(compute={"accelerators": "GPU:0.5"}), Support.UNSUPPORTED)
     assert "compute.cpus" in notes(job(compute={"cpus": 0.5}), Support.APPROXIMATE)
