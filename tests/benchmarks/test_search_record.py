@@ -67,6 +67,7 @@ def test_runs_of_different_lengths_are_compared_at_what_they_have_in_common(reco
     about = {"group": "g", "variant": "plain", "parallel": 1, "task": "t", "seed": 0}
     lines = [
         {**about, "peer": "cloudtune", "reached": [3.0, 1.0, 0.0]},
+        {**about, "peer": "cloudtune", "reached": [3.0, 1.0]},
         {**about, "peer": "HEBO", "reached": [2.0, 2.0]},
         {**about, "peer": "Ax", "reached": [2.0, 0.0]},
         {**about, "peer": "Ax", "reached": [2.0, 4.0, 4.0]},
@@ -74,6 +75,8 @@ def test_runs_of_different_lengths_are_compared_at_what_they_have_in_common(reco
     short, whole = (next(iter(tables.blocks(tables.seen(lines, at)).values())) for at in (2, None))
     assert short["t", 0] == {"cloudtune": 1.0, "HEBO": 2.0, "Ax": 4.0}
     assert whole["t", 0] == {"cloudtune": 0.0, "Ax": 4.0}, "shorter runs than the longest are left out"
+    planned = next(iter(tables.blocks(tables.seen(lines[:1] + lines[2:], 2)).values()))
+    assert planned["t", 0] == {"HEBO": 2.0, "Ax": 4.0}, "ours starts otherwise where it knows that it has three"
     assert {line["peer"] for line in tables.seen(lines, 1, ["Ax"])} == {"Ax"}
     found, count = tables.ranks(short | {("u", 0): {"cloudtune": 3.0, "HEBO": 2.0, "Ax": 1.0}})
     assert count == 2

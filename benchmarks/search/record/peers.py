@@ -398,12 +398,14 @@ class Peer:
         packages: to install in its environment, the first of which is the peer itself; () for that of cloudtune.
         environment: its name; peers of one package share it.
         alone: what is installed afterwards without its own requirements.
+        planned: whether it plans by the budget, so that the first 30 trials of 60 are not those of a run of 30.
     """
 
     make: Callable[..., Engine]
     packages: tuple[str, ...] = ()
     environment: str = ""
     alone: tuple[str, ...] = ()
+    planned: bool = False
 
     def versions(self) -> dict[str, str]:
         """The versions of its packages, by name."""
@@ -422,8 +424,8 @@ def _optuna(sampler: str) -> Peer:
 
 
 PEERS: dict[str, Peer] = {
-    "cloudtune": Peer(lambda *about: Cloudtune("bayesian", *about)),
-    "cloudtune auto": Peer(lambda *about: Cloudtune("auto", *about)),
+    "cloudtune": Peer(lambda *about: Cloudtune("bayesian", *about), planned=True),
+    "cloudtune auto": Peer(lambda *about: Cloudtune("auto", *about), planned=True),
     "random": Peer(lambda *about: Random(*about)),
     "Optuna TPE": _optuna("TPESampler"),
     "Optuna GP": _optuna("GPSampler"),
@@ -436,9 +438,15 @@ PEERS: dict[str, Peer] = {
         alone=("HEBO",),
     ),
     "Vizier": Peer(lambda *about: Vizier(*about), ("google-vizier[jax]", "jax<0.5", "jaxlib<0.5"), "vizier"),
-    "SMAC3": Peer(lambda *about: Smac(*about), ("smac",), "smac"),
+    "SMAC3": Peer(lambda *about: Smac(*about), ("smac",), "smac", planned=True),
     "Ax": Peer(lambda *about: Ax(*about), ("ax-platform", "botorch", "torch"), "ax"),
     "HyperOpt TPE": Peer(lambda *about: HyperOpt(*about), ("hyperopt", "setuptools<81"), "hyperopt"),
-    "Nevergrad": Peer(lambda *about: Nevergrad(*about), ("nevergrad",), "nevergrad"),
+    "Nevergrad": Peer(lambda *about: Nevergrad(*about), ("nevergrad",), "nevergrad", planned=True),
 }
 OURS = "cloudtune"
+
+
+def says(line: dict[str, Any], count: int) -> bool:
+    """Return whether a line of a record says what its peer reaches in a run of so many evaluations."""
+    done = len(line.get("reached", ()))
+    return done == count if PEERS[line["peer"]].planned else done >= count

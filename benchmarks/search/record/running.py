@@ -5,7 +5,6 @@ one after the other, so that a record of few minutes has whole comparisons.
 """
 
 import json
-import math
 import os
 import platform
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from groups import GROUPS, VARIANTS, Varied, half
-from peers import PEERS
+from peers import PEERS, says
 
 WORKER = Path(__file__).parent / "worker.py"
 
@@ -136,18 +135,16 @@ def key(line: dict[str, Any]) -> tuple[Any, ...]:
 def run_all(cases: list[Case], path: Path, environments: Path, until: float, budget: int | None) -> Iterator[str]:
     """Run what the record lacks, until a moment (monotonic); yield a sentence for each run.
 
-    A run of more evaluations is not run again with fewer. A peer that breaks is left out of this task, and its line says why.
+    A run of more evaluations is not run again with fewer, but for peers that plan by the budget. A peer that breaks is left
+    out of this task, and its line says why.
     """
-    known: dict[tuple[Any, ...], float] = {}
-    for line in kept(path):
-        done = math.inf if "error" in line else len(line["reached"])
-        known[key(line)] = max(known.get(key(line), 0), done)
+    known = {key(line) for line in kept(path) if "error" in line or says(line, budget or GROUPS[line["group"]].budget)}
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.read_text().endswith("\n"):
         with path.open("a") as file:
             file.write("\n")
     for case in cases:
-        if known.get(key(asdict(case)), 0) >= (budget or GROUPS[case.group].budget):
+        if key(asdict(case)) in known:
             continue
         if time.monotonic() > until:
             yield "out of time"

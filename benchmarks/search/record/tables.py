@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import OURS
+from peers import OURS, says
 from scipy.stats import rankdata, wilcoxon
 
 Lines = list[dict[str, Any]]
@@ -16,7 +16,7 @@ Block = dict[tuple[str, int], dict[str, float]]
 
 
 def seen(lines: Lines, at: int | None = None, peers: Collection[str] | None = None) -> Lines:
-    """Return the lines as they stood after so many evaluations, without shorter runs.
+    """Return the lines as they stood after so many evaluations, without shorter runs, and longer ones of peers that plan by the budget.
 
     Args:
         lines: of the record.
@@ -34,7 +34,7 @@ def seen(lines: Lines, at: int | None = None, peers: Collection[str] | None = No
         count = at or most[_block(line)]
         if "error" in line:
             found.append(line)
-        elif len(line["reached"]) >= count:
+        elif says(line, count):
             found.append({**line, "reached": line["reached"][:count]})
     return found
 
