@@ -1,10 +1,11 @@
 """How busy cloudtune keeps a Slurm cluster, and what it asks of its controller.
 
-    python benchmarks/slurm.py [--trials 500] [--seconds 1] [--per-task 21] [--bare] [--disturb]
+    python benchmarks/slurm.py [--trials 500] [--seconds 1] [--parallel 150] [--per-task 0] [--bare] [--disturb]
 
 The cluster is four nodes on this machine with two slots each, of real slurmctld and slurmd, which start first. With `--disturb` nodes are
 killed, tasks are requeued and the controller is killed meanwhile. Every trial writes when it began and ended: a slot is busy between the two;
 what Slurm and Python take before and after counts as idle, and so does the time before the first trial and after the last one of each slot.
+On a machine that is busy with other work, `chrt -r 1` before the command takes precedence over that. Figures: docs/providers/slurm.md.
 """
 
 import argparse

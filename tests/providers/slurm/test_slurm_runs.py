@@ -1,5 +1,6 @@
 """What a run on a Slurm cluster does."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,38 @@ def test_a_prologue_and_a_prefix_set_the_trial_up(job: Job, finish: Finish) -> N
         )
     )
     assert [trial.metrics["score"] for trial in run.trials()] == [42.0], messages(run)
+
+
+SEES = """\
+import os
+import cloudtune.trial as trial
+
+trial.report(score=float(os.getpid() < 10), step=1)  # a process of the first in its container
+"""
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize(
+    ("prefix", "score"),
+    [("bwrap --dev-bind / / --proc /proc --unshare-pid --die-with-parent", 1.0), ("srun --overlap --mpi=none", 0.0)],
+)
+def test_a_container_is_what_a_prefix_makes_also_as_a_step_of_slurm(
+    job: Job, finish: Finish, prefix: str, score: float
+) -> None:
+    if shutil.which(prefix.split(maxsplit=1)[0]) is None:
+        pytest.skip(f"there is no {prefix.split(maxsplit=1)[0]}")
+    run = finish(job(SEES, slurm={"container": prefix}))
+    assert [trial.metrics["score"] for trial in run.trials()] == [score], messages(run)
+
+
+@pytest.mark.complete
+def test_a_trial_in_a_container_ends_at_its_limit(job: Job, finish: Finish, cluster: SlurmCluster) -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("there is no bwrap")
+    prefix = "bwrap --dev-bind / / --proc /proc --unshare-pid --die-with-parent"
+    run = finish(job("import time\ntime.sleep(600)\n", limits={"trial_time": "1s"}, slurm={"container": prefix}))
+    assert "limits.trial_time" in run.trials()[0].reason, messages(run)
+    assert not cluster.queued()
 
 
 @pytest.mark.complete

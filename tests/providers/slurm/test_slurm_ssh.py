@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 from slurm_clusters import SlurmCluster
-from slurm_runs import messages, write_profile
+from slurm_runs import WAITS, kill_driver, messages, write_profile
 from ssh_servers import login_node
 
 from cloudtune.config import load_profile
 from cloudtune.provider import Finding, load_provider
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import RunState
+from cloudtune.store.records import RunState, TrialState
+from cloudtune.testing.conformance import wait_until
 
 pytestmark = pytest.mark.xdist_group("slurm")  # whose cluster is started once
+
+Job = Callable[..., TuningJob]
+Act = Callable[[TuningJob], Run]
 
 TRAVELS = """
 import json, os, pathlib
@@ -57,6 +61,24 @@ def test_code_data_checkpoints_logs_and_outputs_travel_by_ssh(
     assert [(trial.attempt, trial.metrics["score"]) for trial in run.trials()] == [(2, 4.5)]
     assert "said" in list(run.logs(0))
     assert [path.read_text() for path in run.fetch(0, project / "got")] == ["not-shown"]
+    assert not list(away.iterdir())
+
+
+@pytest.mark.complete
+def test_a_killed_driver_goes_on_by_another_login_node(
+    away: Path, cluster: SlurmCluster, job: Job, submit: Act, project: Path, tmp_path: Path
+) -> None:
+    run = submit(job(WAITS, limits={"trials": 2, "parallel": 2}))
+    wait_until(lambda: len(list(project.glob("begun-*"))) == 2)
+    kill_driver(run)
+    wait_until(lambda: run.state is RunState.INTERRUPTED)
+    with login_node(tmp_path / "other", {"SLURM_CONF": str(cluster.config)}) as settings:
+        write_profile(project, **settings, poll=0.5, folder=str(away), python=sys.executable)
+        run.resume()
+        (project / "go").touch()
+        assert run.wait() is RunState.COMPLETED, messages(run)
+    assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 1)] * 2
+    assert "taken over" in messages(run)
     assert not list(away.iterdir())
 
 
