@@ -2,9 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from cloudtune.space.space import Values
 from cloudtune.store.records import Report, RunState, TrialState
+
+S = TypeVar("S")
+
+
+class ServiceStates(dict[str, S]):
+    """The states of a service's jobs by its own words; a word that a newer service has invented is that of a job that goes on.
+
+    Args:
+        known: the states by their words.
+        other: the state for each other word.
+    """
+
+    def __init__(self, known: Mapping[str, S], *, other: S) -> None:
+        super().__init__(known)
+        self._other = other
+
+    def __missing__(self, word: str) -> S:
+        return self._other
 
 
 @dataclass(frozen=True, slots=True)

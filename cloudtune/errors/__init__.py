@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from cloudtune.errors.masking import masked_text
 
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a line of JSON raises that is not what it should be: half a line, another kind, no number, brackets alone."""
+
 
 class CloudtuneError(Exception):
     """The base class of cloudtune's errors; the command line ends with `exit_code`.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from io import FileIO
 
 from cloudtune.driver.launcher import Remark
+from cloudtune.errors import UNREADABLE
 from cloudtune.process.log_file import CHUNK, LogReader
 from cloudtune.process.setting import TrialFiles
 from cloudtune.store.records import Report
@@ -138,7 +139,7 @@ class Tail:
             data = json.loads(line)
             metrics = {str(name): float(value) for name, value in data["metrics"].items()}
             report = Report(self._number, self._attempt, int(data["step"]), float(data["time"]), metrics)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        except UNREADABLE:
             return None  # half a line of a killed process, or not a report: later lines still count
         for name in metrics:
             self._metrics.ignore(name)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cloudtune.driver.outputs import place_below
+from cloudtune.errors import UNREADABLE
 from cloudtune.store.enqueued import enqueue, enqueued
 from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.store.rows import charges_of, charges_text
@@ -150,10 +151,10 @@ class Reader:
             return
         try:
             entry: dict[str, Any] = json.loads(line[start + len(PREFIX) :])
-        except ValueError:
+            position = entry["life"], entry["number"]
+        except UNREADABLE:
             self.gap = True  # the service has truncated it
             return
-        position = entry["life"], entry["number"]
         if position <= self.last:
             return
         expected = self.last[1] + 1 if entry["life"] == self.last[0] else 1

@@ -255,7 +255,7 @@ async def _body(request: Request) -> Mapping[str, Any]:
             raise Bad(413, f"the body is longer than {MAX_BODY} bytes")
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):  # which a body of brackets alone leads to
         raise Bad(400, "the body is no JSON") from None
     if not isinstance(body, dict):
         raise Bad(400, "the body is no mapping")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.driver.outputs import RunBrief
-from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
+from cloudtune.driver.snapshots import JobSnapshot, ServiceStates, TrialSnapshot
 from cloudtune.driver.verdict import exceeds
 from cloudtune.errors import RunNotFound
 from cloudtune.provider.managed_run import Tuner
@@ -28,33 +28,39 @@ from cloudtune_azureml.rest import file_of
 from cloudtune_azureml.space import codec_of
 from cloudtune_azureml.storage import JobOutputs
 
-JOB_STATES: Mapping[str, RunState] = {
-    "": RunState.RUNNING,
-    "NotStarted": RunState.RUNNING,
-    "Starting": RunState.RUNNING,
-    "Provisioning": RunState.RUNNING,
-    "Preparing": RunState.RUNNING,
-    "Queued": RunState.RUNNING,
-    "Running": RunState.RUNNING,
-    "Finalizing": RunState.RUNNING,
-    "NotResponding": RunState.RUNNING,
-    "Paused": RunState.RUNNING,
-    "Scheduled": RunState.RUNNING,
-    "Unknown": RunState.RUNNING,
-    "CancelRequested": RunState.STOPPING,
-    "Completed": RunState.COMPLETED,
-    "Failed": RunState.FAILED,
-    "Canceled": RunState.CANCELLED,
-}
+JOB_STATES: Mapping[str, RunState] = ServiceStates(
+    {
+        "": RunState.RUNNING,
+        "NotStarted": RunState.RUNNING,
+        "Starting": RunState.RUNNING,
+        "Provisioning": RunState.RUNNING,
+        "Preparing": RunState.RUNNING,
+        "Queued": RunState.RUNNING,
+        "Running": RunState.RUNNING,
+        "Finalizing": RunState.RUNNING,
+        "NotResponding": RunState.RUNNING,
+        "Paused": RunState.RUNNING,
+        "Scheduled": RunState.RUNNING,
+        "Unknown": RunState.RUNNING,
+        "CancelRequested": RunState.STOPPING,
+        "Completed": RunState.COMPLETED,
+        "Failed": RunState.FAILED,
+        "Canceled": RunState.CANCELLED,
+    },
+    other=RunState.RUNNING,
+)
 """Each JobStatus of the service as a state of a run, before the reasons are looked at."""
 
-TRIAL_STATES: Mapping[str, TrialState] = {
-    "SCHEDULED": TrialState.RUNNING,
-    "RUNNING": TrialState.RUNNING,
-    "FINISHED": TrialState.COMPLETED,
-    "FAILED": TrialState.FAILED,
-    "KILLED": TrialState.CANCELLED,
-}
+TRIAL_STATES: Mapping[str, TrialState] = ServiceStates(
+    {
+        "SCHEDULED": TrialState.RUNNING,
+        "RUNNING": TrialState.RUNNING,
+        "FINISHED": TrialState.COMPLETED,
+        "FAILED": TrialState.FAILED,
+        "KILLED": TrialState.CANCELLED,
+    },
+    other=TrialState.RUNNING,
+)
 """Each RunStatus of MLflow as a state of a trial, before the reasons are looked at."""
 
 Data = Mapping[str, Any]

@@ -16,7 +16,7 @@ from typing import Any
 from cloudtune.bundle.tree import tree_of
 from cloudtune.driver.interrupt import Condition
 from cloudtune.driver.outputs import RunBrief
-from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
+from cloudtune.driver.snapshots import JobSnapshot, ServiceStates, TrialSnapshot
 from cloudtune.errors import Problem, ProviderError, RunNotFound, TrialError
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support
 from cloudtune.planning.support import EXACT
@@ -42,6 +42,9 @@ _BUNDLE = "bundle"
 _LOG_SHARE = 10
 """A log, which is told whole each time, is read again after so many times what the last read took."""
 
+_DISMISSED = 120.0
+"""Seconds after which a job that ends slots is given up: it takes some 20 at most, and waits for as long as the head has no room."""
+
 _IN_JOB = (Support.ENCODED, "in the package that the job starts in")
 
 SUPPORT = {
@@ -53,13 +56,16 @@ SUPPORT = {
     "objective": EXACT,
 }
 
-_STATES = {
-    "PENDING": RunState.RUNNING,
-    "RUNNING": RunState.RUNNING,
-    "STOPPED": RunState.CANCELLED,
-    "SUCCEEDED": RunState.COMPLETED,
-    "FAILED": RunState.FAILED,
-}
+_STATES = ServiceStates(
+    {
+        "PENDING": RunState.RUNNING,
+        "RUNNING": RunState.RUNNING,
+        "STOPPED": RunState.CANCELLED,
+        "SUCCEEDED": RunState.COMPLETED,
+        "FAILED": RunState.FAILED,
+    },
+    other=RunState.RUNNING,
+)
 """The states of `ray.job_submission.JobStatus`."""
 
 _TRIALS = {
@@ -159,12 +165,17 @@ class JobServer(CloudProvider):
         """End the actors whose names begin with a prefix, by a job; return when they have ended.
 
         Raises:
-            ProviderError: the server cannot be reached, or the job failed.
+            ProviderError: the server cannot be reached, the job failed, or it has not ended within `_DISMISSED` seconds.
         """
         script = _DISMISS.replace("\n", "\\n").replace('"', '\\"')
         entrypoint = f"python -c \"exec('{script}')\" {namespace} {prefix}"
         job = self.api.ask("POST", "api/jobs/", {"entrypoint": entrypoint})["submission_id"]
+        until = time.monotonic() + _DISMISSED
         while (state := _STATES[self.api.ask("GET", f"api/jobs/{job}")["status"]]) is RunState.RUNNING:
+            if time.monotonic() > until:
+                self.api.ask("POST", f"api/jobs/{job}/stop", {})
+                message = f"the job {job}, which ends the slots of the run, has not ended within {_DISMISSED:g} s: has the head room for it?"
+                raise ProviderError(message, retryable=True)
             time.sleep(0.3)
         if state is not RunState.COMPLETED:
             said = self.api.ask("GET", f"api/jobs/{job}/logs")["logs"]

@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cloudtune.driver.outputs import RunBrief
-from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
+from cloudtune.driver.snapshots import JobSnapshot, ServiceStates, TrialSnapshot
 from cloudtune.errors import RunNotFound, ignoring
 from cloudtune.provider.managed_run import Tuner
 from cloudtune.results.objectives import losses
@@ -34,25 +34,31 @@ from cloudtune_sagemaker.space import codec_of
 from cloudtune_sagemaker.storage import TrainingJobOutputs
 from cloudtune_sagemaker.workload import CHANNEL
 
-JOB_STATES: Mapping[str, RunState] = {
-    "InProgress": RunState.RUNNING,
-    "Stopping": RunState.STOPPING,
-    "Completed": RunState.COMPLETED,
-    "Failed": RunState.FAILED,
-    "Stopped": RunState.CANCELLED,
-    "Deleting": RunState.STOPPING,
-    "DeleteFailed": RunState.CANCELLED,
-}
+JOB_STATES: Mapping[str, RunState] = ServiceStates(
+    {
+        "InProgress": RunState.RUNNING,
+        "Stopping": RunState.STOPPING,
+        "Completed": RunState.COMPLETED,
+        "Failed": RunState.FAILED,
+        "Stopped": RunState.CANCELLED,
+        "Deleting": RunState.STOPPING,
+        "DeleteFailed": RunState.CANCELLED,
+    },
+    other=RunState.RUNNING,
+)
 """Each HyperParameterTuningJobStatus of botocore as a state of a run, before the reasons are looked at."""
 
-TRIAL_STATES: Mapping[str, TrialState] = {
-    "InProgress": TrialState.RUNNING,
-    "Stopping": TrialState.RUNNING,
-    "Completed": TrialState.COMPLETED,
-    "Failed": TrialState.FAILED,
-    "Stopped": TrialState.CANCELLED,
-    "Deleting": TrialState.CANCELLED,
-}
+TRIAL_STATES: Mapping[str, TrialState] = ServiceStates(
+    {
+        "InProgress": TrialState.RUNNING,
+        "Stopping": TrialState.RUNNING,
+        "Completed": TrialState.COMPLETED,
+        "Failed": TrialState.FAILED,
+        "Stopped": TrialState.CANCELLED,
+        "Deleting": TrialState.CANCELLED,
+    },
+    other=TrialState.RUNNING,
+)
 """Each TrainingJobStatus of botocore as a state of a trial, before the reasons are looked at."""
 
 

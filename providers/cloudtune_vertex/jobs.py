@@ -14,7 +14,7 @@ from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.polling import JobRunner
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import exceeds
-from cloudtune.errors import ProviderError, TrialError, ignoring
+from cloudtune.errors import UNREADABLE, ProviderError, TrialError, ignoring
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune_vertex.client import GONE, Google, data_of, failure_text, message_of, moment, translated
 from cloudtune_vertex.container import metric_id
@@ -225,7 +225,7 @@ class VertexRunner(JobRunner):
         self._unlisted = (set(places) if not self._page else self._unlisted) - listed
         self._page = page.next_page_token if self._unlisted else ""
         for job in page.custom_jobs:
-            place, ended = places.get(job.name), JOB_STATES[job.state.name].ended
+            place, ended = places.get(job.name), JOB_STATES[getattr(job.state, "name", "")].ended
             if place is not None and self._jobs[place].end is None:
                 told = data_of(job)
                 self._jobs[place].started = moment(told.get("startTime"))
@@ -272,7 +272,7 @@ class VertexRunner(JobRunner):
             told = json.loads(line)
             step, at = int(float(told.pop("global_step", 0))), float(told.pop("timestamp", time.time()))
             values = {self._metrics[name]: float(value) for name, value in told.items() if name in self._metrics}
-        except (ValueError, TypeError, AttributeError):
+        except UNREADABLE:
             return  # no line of a metrics file
         if not values:
             return

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.driver.outputs import RunBrief
-from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
+from cloudtune.driver.snapshots import JobSnapshot, ServiceStates, TrialSnapshot
 from cloudtune.driver.verdict import exceeds
 from cloudtune.errors import RunNotFound, TrialError, ignoring
 from cloudtune.provider.managed_run import Tuner
@@ -30,32 +30,38 @@ if TYPE_CHECKING:
 
     from cloudtune.driver.interrupt import Condition
 
-JOB_STATES: Mapping[str, RunState] = {
-    "": RunState.RUNNING,
-    "JOB_STATE_UNSPECIFIED": RunState.RUNNING,
-    "JOB_STATE_QUEUED": RunState.RUNNING,
-    "JOB_STATE_PENDING": RunState.RUNNING,
-    "JOB_STATE_RUNNING": RunState.RUNNING,
-    "JOB_STATE_PAUSED": RunState.RUNNING,
-    "JOB_STATE_UPDATING": RunState.RUNNING,
-    "JOB_STATE_CANCELLING": RunState.STOPPING,
-    "JOB_STATE_CANCELLED": RunState.CANCELLED,
-    "JOB_STATE_SUCCEEDED": RunState.COMPLETED,
-    "JOB_STATE_PARTIALLY_SUCCEEDED": RunState.COMPLETED,
-    "JOB_STATE_FAILED": RunState.FAILED,
-    "JOB_STATE_EXPIRED": RunState.FAILED,
-}
+JOB_STATES: Mapping[str, RunState] = ServiceStates(
+    {
+        "": RunState.RUNNING,
+        "JOB_STATE_UNSPECIFIED": RunState.RUNNING,
+        "JOB_STATE_QUEUED": RunState.RUNNING,
+        "JOB_STATE_PENDING": RunState.RUNNING,
+        "JOB_STATE_RUNNING": RunState.RUNNING,
+        "JOB_STATE_PAUSED": RunState.RUNNING,
+        "JOB_STATE_UPDATING": RunState.RUNNING,
+        "JOB_STATE_CANCELLING": RunState.STOPPING,
+        "JOB_STATE_CANCELLED": RunState.CANCELLED,
+        "JOB_STATE_SUCCEEDED": RunState.COMPLETED,
+        "JOB_STATE_PARTIALLY_SUCCEEDED": RunState.COMPLETED,
+        "JOB_STATE_FAILED": RunState.FAILED,
+        "JOB_STATE_EXPIRED": RunState.FAILED,
+    },
+    other=RunState.RUNNING,
+)
 """Each JobState of the service as a state of a run, before the reasons are looked at."""
 
-TRIAL_STATES: Mapping[str, TrialState] = {
-    "": TrialState.RUNNING,
-    "STATE_UNSPECIFIED": TrialState.RUNNING,
-    "REQUESTED": TrialState.RUNNING,
-    "ACTIVE": TrialState.RUNNING,
-    "STOPPING": TrialState.RUNNING,
-    "SUCCEEDED": TrialState.COMPLETED,
-    "INFEASIBLE": TrialState.FAILED,
-}
+TRIAL_STATES: Mapping[str, TrialState] = ServiceStates(
+    {
+        "": TrialState.RUNNING,
+        "STATE_UNSPECIFIED": TrialState.RUNNING,
+        "REQUESTED": TrialState.RUNNING,
+        "ACTIVE": TrialState.RUNNING,
+        "STOPPING": TrialState.RUNNING,
+        "SUCCEEDED": TrialState.COMPLETED,
+        "INFEASIBLE": TrialState.FAILED,
+    },
+    other=TrialState.RUNNING,
+)
 """Each Trial.State of the service as a state of a trial, before the reasons are looked at."""
 
 Message = Mapping[str, Any]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cloudtune.errors import UNREADABLE
+
 _NO_METRICS = frozenset({"timestamp", "trial", "global_step", "checkpoint_path"})
 _SHOWN = 200  # characters of a line that cannot be read
 
@@ -91,7 +93,7 @@ class MetricsFile:
             step = int(float(told.get("global_step") or 0))
             moment = float(told.get("timestamp") or time.time())
             metrics = {name: float(value) for name, value in told.items() if name not in _NO_METRICS}
-        except (ValueError, TypeError, AttributeError, OverflowError):
+        except UNREADABLE:
             metrics = {}
         if metrics:
             return Measurement(step, max(0.0, moment - self._started), metrics)
