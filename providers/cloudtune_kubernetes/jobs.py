@@ -343,11 +343,15 @@ class KubernetesRunner(JobRunner):
             if pod:
                 _write(self._file(trial), log_of(self._cluster, pod), "w")
 
+    def _container(self, pod: str) -> str:  # noqa: ARG002  # the same in each
+        """Return the container of a pod that tells what its trial prints."""
+        return CONTAINER
+
     def _log_of(self, known: _Known, pod: str) -> PodLog:
         """Return the log of a pod of rank 0; that of the one before it, which its Job has replaced, is followed no longer."""
         if known.log is None or known.log.pod != pod:
             before = known.log
-            known.log = PodLog(self._cluster, pod, () if before is None else before.taken())
+            known.log = PodLog(self._cluster, pod, () if before is None else before.taken(), self._container(pod))
             if before is not None:
                 before.close()
         return known.log
@@ -385,7 +389,7 @@ class KubernetesRunner(JobRunner):
             if file.is_file():
                 return _lines_in(file)[count:]
             pod = self._pod(trial)
-            lines = log_of(self._cluster, pod)[count:] if pod else ()
+            lines = log_of(self._cluster, pod, self._container(pod))[count:] if pod else ()
             return lines if lines or not part.is_file() else _lines_in(part)[count:]
 
         yield from followed(read, over, self.brief.soon)

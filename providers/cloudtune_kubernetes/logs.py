@@ -25,6 +25,14 @@ UNREADABLE = frozenset({"400", "404"})
 """Codes of the answer where there is no log: the container has not started, or the pod is gone."""
 
 
+COLLECTOR = "metrics-logger-and-collector"
+"""The container that tells what a trial of Katib's has printed, where Katib takes its output for itself
+(cmd/metricscollector/v1beta1/file-metricscollector/main.go of kubeflow/katib)."""
+
+_HEADER = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [^ \]]+:\d+\] ")
+"""What that container writes before each line (k8s.io/klog)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line that a pod printed.
@@ -53,10 +61,11 @@ class PodLog:
         cluster: where the pod is.
         pod: its name.
         lines: of the pod before it in the same Job, which are taken first.
+        container: whose log it is.
     """
 
-    def __init__(self, cluster: Cluster, pod: str, lines: Iterable[Line] = ()) -> None:
-        self._cluster, self.pod = cluster, pod
+    def __init__(self, cluster: Cluster, pod: str, lines: Iterable[Line] = (), container: str = CONTAINER) -> None:
+        self._cluster, self.pod, self._container = cluster, pod, container
         self._lock = threading.Lock()
         self._new: deque[Line] = deque(lines)
         self._last: tuple[str, int] = ("", 0)
@@ -113,7 +122,7 @@ class PodLog:
                 self._take(line, reading)
 
     def _place(self, *, follow: bool) -> tuple[str, Query]:
-        query: dict[str, str | int | bool] = {"container": CONTAINER, "timestamps": True, "follow": follow}
+        query: dict[str, str | int | bool] = {"container": self._container, "timestamps": True, "follow": follow}
         if follow and self._last[0]:
             query["sinceTime"] = self._last[0]  # whole seconds: what came in that one is told again
         return self._cluster.path("pods", self.pod, "log"), query
@@ -124,7 +133,10 @@ class PodLog:
         stamp = _STAMP.match(said)
         if stamp is None:
             return said
-        text, key = said[stamp.end() :], (stamp[1] + stamp[3], int((stamp[2] or "0").ljust(9, "0")[:9]))
+        text, key = (
+            told_by(self._container, said[stamp.end() :]),
+            (stamp[1] + stamp[3], int((stamp[2] or "0").ljust(9, "0")[:9])),
+        )
         with self._lock:
             reading.key, reading.same = key, reading.same + 1 if key == reading.key else 1
             if key < self._last or (key == self._last and reading.same <= self._same):
@@ -134,7 +146,12 @@ class PodLog:
         return text
 
 
-def log_of(cluster: Cluster, pod: str) -> list[str]:
+def told_by(container: str, line: str) -> str:
+    """Return a line of a trial's output: what Katib's collector tells of one stands behind a header of its own."""
+    return _HEADER.sub("", line, count=1) if container == COLLECTOR else line
+
+
+def log_of(cluster: Cluster, pod: str, container: str = CONTAINER) -> list[str]:
     """Return the lines that a pod has printed so far; none where it has not started, or is gone.
 
     Raises:
@@ -142,14 +159,14 @@ def log_of(cluster: Cluster, pod: str) -> list[str]:
     """
     try:
         answer: Any = cluster.call(
-            f"reading the log of {pod}", "GET", cluster.path("pods", pod, "log"), {"container": CONTAINER}
+            f"reading the log of {pod}", "GET", cluster.path("pods", pod, "log"), {"container": container}
         )
     except ProviderError as error:
         if error.code not in UNREADABLE:
             raise
         return []
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
-    return list(_lines(text))
+    return [told_by(container, line) for line in _lines(text)]
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -12,7 +12,9 @@ from cloudtune.store.records import Trial, TrialState
 from cloudtune_kubernetes.client import EXISTS, GONE, Cluster, moment
 from cloudtune_kubernetes.feed import Object
 from cloudtune_kubernetes.jobs import KubernetesRunner
+from cloudtune_kubernetes.logs import COLLECTOR
 from cloudtune_kubernetes.parse import Standing
+from cloudtune_kubernetes.pod import CONTAINER
 
 EXPERIMENT, TRIAL = "katib.kubeflow.org/experiment", "katib.kubeflow.org/trial"
 """Labels of Katib's on trials and on their pods (pkg/controller.v1beta1/consts/const.go)."""
@@ -81,6 +83,15 @@ class KatibTrials(KubernetesRunner):
 
     def _place_of(self, pod: Object) -> str:
         return str(mapping(pod["metadata"].get("labels")).get(TRIAL, ""))
+
+    def _container(self, pod: str) -> str:
+        found = self._feeds["pods"].objects().get(pod)
+        if found is None:
+            return CONTAINER
+        spec = mapping(self.trials().get(self._place_of(found), {}).get("spec"))
+        kind = mapping(mapping(spec.get("metricsCollector")).get("collector")).get("kind")
+        has = {each["name"] for each in found["spec"]["containers"]}
+        return COLLECTOR if kind == "StdOut" and COLLECTOR in has else str(spec.get("primaryContainerName", CONTAINER))
 
     def _labels(self, trial: Trial) -> dict[str, str]:
         return {TRIAL: trial.place}

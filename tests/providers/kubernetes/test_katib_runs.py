@@ -270,7 +270,7 @@ def test_an_experiment_is_attached_from_elsewhere_whoever_made_it(
             "objective": {"type": "minimize", "objectiveMetricName": "loss"}, "algorithm": {"algorithmName": "random"},
             "parallelTrialCount": 2, "maxTrialCount": 3, "maxFailedTrialCount": 2,
             "parameters": [{"name": "lr", "parameterType": "double", "feasibleSpace": {"min": "0.01", "max": "0.1"}}],
-            "trialTemplate": {"primaryContainerName": "main", "trialParameters": [{"name": "rate", "reference": "lr"}], "trialSpec": job},
+            "trialTemplate": {"primaryContainerName": "main", "retain": True, "trialParameters": [{"name": "rate", "reference": "lr"}], "trialSpec": job},
         },
     }  # fmt: skip
     cluster = cluster_of(emulator)
@@ -278,6 +278,7 @@ def test_an_experiment_is_attached_from_elsewhere_whoever_made_it(
     theirs = api.attach("theirs", "k8s", project=tmp_path / "elsewhere")
     assert theirs.wait() is RunState.COMPLETED, theirs.events()
     assert [trial.metrics["loss"] for trial in theirs.trials()] == [trial.parameters["lr"] for trial in theirs.trials()]
+    assert list(theirs.logs(0)) == [f"loss={theirs.trials()[0].parameters['lr']}"]
     with pytest.raises(RunNotFound, match="kubectl get experiments"):
         api.attach("nobody", "k8s", project=tmp_path)
 

@@ -192,3 +192,22 @@ def test_an_experiment_of_ours_is_well_formed_for_the_import() -> None:
     fields: dict[str, Any] = {"space": {"x": X, "rate": RATE}, "stopping": {"type": "median", "grace": 3}}
     assert load_format("katib").recognises(plan(**fields).request)
     assert spec(**fields)["earlyStopping"]["algorithmSettings"][1] == {"name": "start_step", "value": "4"}
+
+
+@pytest.mark.parametrize(
+    ("container", "line", "told"),
+    [
+        (
+            "metrics-logger-and-collector",
+            "I1128 12:51:13.173469      17 main.go:143] epoch 1: loss = 0.5",
+            "epoch 1: loss = 0.5",
+        ),
+        ("metrics-logger-and-collector", "panic: something", "panic: something"),
+        ("trial", "I1128 12:51:13.173469      17 main.go:143] mine", "I1128 12:51:13.173469      17 main.go:143] mine"),
+    ],
+)
+def test_what_katibs_collector_tells_of_the_output_is_the_output(container: str, line: str, told: str) -> None:
+    pytest.importorskip("kubernetes")
+    from cloudtune_kubernetes.logs import told_by
+
+    assert told_by(container, line) == told
