@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from signal import SIGTERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _LONGEST = 4096
 class Container:
     """What a Job of cloudtune's gives its pods: variables, volumes, a log that the driver reads, and a file that Katib reads."""
 
+    def __init__(self) -> None:
+        self.enough = False
+
     def parameters(self) -> dict[str, Any]:
         """Return the values by their names in the codec."""
         found: dict[str, Any] = json.loads(os.environ["CLOUDTUNE_VALUES"])
@@ -41,7 +45,7 @@ class Container:
         return {
             "CLOUDTUNE_RANK": os.environ.get("RANK", "0"),
             "CLOUDTUNE_OUTPUT_DIR": os.path.join(root, own, "output"),
-            "CLOUDTUNE_CHECKPOINT_DIR": os.path.join(root, own, "checkpoint"),
+            "CLOUDTUNE_CHECKPOINT_DIR": os.environ.get("CLOUDTUNE_CHECKPOINT") or os.path.join(root, own, "checkpoint"),
             **({"CLOUDTUNE_SEED": _seed(place)} if place else {}),
             **({"CLOUDTUNE_PARENT_CHECKPOINT_DIR": os.path.join(root, parent, "checkpoint")} if parent else {}),
         }
@@ -54,8 +58,23 @@ class Container:
 
     def sink(self) -> Sink | None:
         """Return what writes reports where Katib's collector reads them; None where the driver reads the output itself."""
-        place = os.environ.get("CLOUDTUNE_METRICS")
-        return _katib_sink(place) if place and os.environ.get("RANK", "0") == "0" else None
+        place, steps = os.environ.get("CLOUDTUNE_METRICS"), int(os.environ.get("CLOUDTUNE_STEPS", "0"))
+        if not place or os.environ.get("RANK", "0") != "0":
+            return None
+        return self._bounded(_katib_sink(place), steps) if steps else _katib_sink(place)
+
+    def _bounded(self, sink: Sink, steps: int) -> Sink:
+        """Return a sink that ends the program, by the helper, when it has reported so many steps."""
+        first: list[int] = []
+
+        def bounded(step: int, moment: float, metrics: dict[str, float]) -> None:
+            sink(step, moment, metrics)
+            first.append(step)
+            if step - first[0] + 1 >= steps and not self.enough:
+                self.enough = True
+                os.kill(os.getpid(), SIGTERM)
+
+        return bounded
 
     def fail(self, reason: str) -> None:
         """Tell the cluster why the trial failed, in the last message of its container."""

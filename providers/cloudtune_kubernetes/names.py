@@ -18,12 +18,18 @@ _RUN = 40
 """Characters of a run's name: a trial's has its number and attempt besides, and its pods' their index (63 in all)."""
 
 
-def run_name(name: str, run_id: str) -> str:
-    """Return a run's name in names and labels: the job's, and a mark of the run's id."""
+def run_name(name: str, run_id: str, longest: int = _RUN) -> str:
+    """Return a run's name in names and labels: the job's, and a mark of the run's id.
+
+    Args:
+        name: of the job.
+        run_id: of the run.
+        longest: characters that it may have.
+    """
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:8]
     legal = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "run"
     head = legal if legal[:1].isalpha() else f"run-{legal}"  # a Service's name begins with a letter (RFC 1035)
-    return f"{head[: _RUN - 9].rstrip('-')}-{mark}"
+    return f"{head[: longest - 9].rstrip('-')}-{mark}"
 
 
 def trial_name(run: str, number: int, attempt: int) -> str:

@@ -328,17 +328,9 @@ class PodWriter(Account):
                     self.note(self.own_path("output", self._job.output), "output", target)
         if claim is None:
             self._mount("files", FILES, {"emptyDir": {}}, read_only=False)
-            self._note_unkept()
             return FILES
         self._mount("files", FILES, {"persistentVolumeClaim": {"claimName": claim[1]}}, read_only=False)
         return f"{FILES}/{claim[2].strip('/')}" if claim[2] else FILES
-
-    def _note_unkept(self) -> None:
-        """Note what needs checkpoints that outlive a pod."""
-        if getattr(self._job.stopping, "resume", None) == "checkpoint":
-            self.note("stopping.resume", "stopping.unkept")
-        if self._job.strategy.type == "population":
-            self.note("strategy", "stopping.unkept")
 
 
 _ACCOUNT = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")

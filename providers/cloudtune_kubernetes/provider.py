@@ -11,7 +11,7 @@ from cloudtune.provider.cloud import CloudProvider, job_of, plan_of
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_kubernetes.capabilities import SUPPORT
-from cloudtune_kubernetes.katib.experiment import with_trial
+from cloudtune_kubernetes.katib.experiment import experiment_name, with_trial
 from cloudtune_kubernetes.pod import PROVIDER
 from cloudtune_kubernetes.settings import KubernetesSettings
 from cloudtune_kubernetes.translate import codec_of, translate
@@ -158,7 +158,7 @@ class KubernetesProvider(CloudProvider):
         from cloudtune_kubernetes.names import run_name  # noqa: PLC0415
         from cloudtune_kubernetes.storage import final_request  # noqa: PLC0415
 
-        name = run_name(job.name, run.id)
+        name = experiment_name(job, run.id) if plan.mode == "managed" else run_name(job.name, run.id)
         trial = final_request(self._cluster, run, job, job_in(plan.request), name)
         return trial if plan.request.get("kind") == "Job" else with_trial(plan.request, name, trial)
 

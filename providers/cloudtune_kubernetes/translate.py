@@ -75,7 +75,18 @@ class _Translation(Translation):
         self.note_sources(f"{TEMPLATE}.spec.containers[0].command", helped=helped(self._job))
         if isinstance(self._job.stopping, Auto):
             self.note("stopping", "stopping.auto")
-        return JobWriter(self._job, self._settings, self._ledger).write()
+        request = JobWriter(self._job, self._settings, self._ledger).write()
+        volumes = {each["name"]: each for each in request["spec"]["template"]["spec"]["volumes"]}
+        if "emptyDir" in volumes["files"]:
+            self._note_unkept()
+        return request
+
+    def _note_unkept(self) -> None:
+        """Note what needs checkpoints that outlive a pod."""
+        if getattr(self._job.stopping, "resume", None) == "checkpoint":
+            self.note("stopping.resume", "stopping.unkept")
+        if self._job.strategy.type == "population":
+            self.note("strategy", "stopping.unkept")
 
     def tuning_job(self) -> Request:
         self._of_the_cluster()

@@ -1,6 +1,7 @@
 """From the spec to an Experiment, and an account of where each field went. Pure: no network, no credentials."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,10 +20,10 @@ from cloudtune.planning.space_account import account_for_space, travel_steps
 from cloudtune.planning.violations import Violation
 from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.job import TuningJob, regex_paths
-from cloudtune.spec.strategies import Grid
+from cloudtune.spec.strategies import Grid, Population
 from cloudtune_kubernetes.capabilities import SUPPORT
-from cloudtune_kubernetes.katib.space import Written, codec_of, loses_its_scale, write
-from cloudtune_kubernetes.names import PREFIX, RUN
+from cloudtune_kubernetes.katib.space import POPULATION, Written, algorithm_name, codec_of, loses_its_scale, write
+from cloudtune_kubernetes.names import PREFIX, RUN, run_name
 from cloudtune_kubernetes.pod import CONTAINER, PROVIDER, helped
 
 TEMPLATE = "spec.trialTemplate.trialSpec"
@@ -36,6 +37,9 @@ RANK = "batch.kubernetes.io/job-completion-index"
 
 METRICS = "/var/log/katib/metrics.log"
 """Where the trial helper writes what Katib's collector reads, a line of JSON a report."""
+
+CHECKPOINT = "/cloudtune/checkpoint"
+"""Where Katib shows a trial of a population the checkpoint that it begins with, and keeps what it leaves."""
 
 _NAME = "cloudtune-trial"
 """The trial's name among the template's parameters: no name of one of the space has a dash."""
@@ -66,13 +70,14 @@ class ExperimentWriter(Account):
         Args:
             trial: the Job of one trial, as a driven run makes it.
         """
-        space = write(self._codec)
+        space = write(self._codec, algorithm_name(self._job))
         self._account_for_space(space)
         spec = {
             "objective": self._objective(),
             "algorithm": self._algorithm(space),
             "earlyStopping": self._stopping(),
             **self._counts(),
+            "resumePolicy": "FromVolume" if self._generations else None,  # without which a population has no volume
             "metricsCollectorSpec": self._collector(),
             "parameters": space.parameters,
             "trialTemplate": self._template(space, trial),
@@ -134,7 +139,13 @@ class ExperimentWriter(Account):
         found = algorithm_of(self._job.strategy, space.varied, None)
         for key, support, message in losses_of(found):
             self._ledger.note(f"strategy.{key}", support, message, "spec.algorithm")
-        if isinstance(self._job.strategy, Grid):
+        if isinstance(self._job.strategy, Population):
+            self.note("strategy", "strategy.population", "spec.algorithm")
+            found.settings.pop(
+                "resample_probability", None
+            )  # Katib's own check of it fails: it compares the text with numbers
+            found.put("suggestion_trial_dir", CHECKPOINT)
+        elif isinstance(self._job.strategy, Grid):
             self.note("strategy", "strategy.grid", "spec.algorithm")
         elif getattr(self._job.strategy, "seed", None) is not None:
             self.note("strategy.seed", target="spec.algorithm.algorithmSettings")
@@ -165,6 +176,14 @@ class ExperimentWriter(Account):
                 "limits.trial_time", "limits.trial_time.part", f"{TEMPLATE}.spec.template.spec.activeDeadlineSeconds"
             )
         return found
+
+    @property
+    def _generations(self) -> dict[str, str]:
+        """The variables by which a trial is one generation of a member of a population; {} for other strategies."""
+        strategy = self._job.strategy
+        if not isinstance(strategy, Population):
+            return {}
+        return {"CLOUDTUNE_CHECKPOINT": CHECKPOINT, "CLOUDTUNE_STEPS": str(strategy.interval)}
 
     def _account_for_space(self, space: Written) -> None:
         steps = travel_steps(self._job, self._codec)
@@ -207,7 +226,7 @@ class ExperimentWriter(Account):
             words = [f"--{name}={text}" for name, text in {**places, **space.fixed}.items()]
             return {**container, "env": env, "args": [*container.get("args", ()), *words]}
         values = json.dumps({**places, **space.fixed})
-        own = {"CLOUDTUNE_VALUES": values, "CLOUDTUNE_PLACE": _PLACE, "CLOUDTUNE_METRICS": METRICS}
+        own = {"CLOUDTUNE_VALUES": values, "CLOUDTUNE_PLACE": _PLACE, "CLOUDTUNE_METRICS": METRICS, **self._generations}
         return {**container, "env": [*env, *({"name": name, "value": value} for name, value in own.items())]}
 
 
@@ -218,12 +237,19 @@ def _of_trial(variable: dict[str, Any]) -> dict[str, Any]:
     return {**variable, "value": variable["value"].replace("${trial}", _PLACE)}
 
 
+def experiment_name(job: TuningJob, run_id: str) -> str:
+    """Return the name of a run's Experiment; Katib adds 37 characters for a trial of a population, of which 63 may be."""
+    return run_name(job.name, run_id, 26) if isinstance(job.strategy, Population) else run_name(job.name, run_id)
+
+
 def counts_of(job: TuningJob) -> dict[str, int]:
     """Return the counts of an Experiment; Katib refuses more at a time, or more failures, than there are trials."""
     limits, trials = job.limits, job.limits.trials
     if isinstance(job.strategy, Grid):
         size = codec_of(job).space.size
         trials = size if trials is None or size is None else min(trials, size)
+    if isinstance(job.strategy, Population):
+        trials = job.strategy.members * math.ceil(job.strategy.max_resource / job.strategy.interval)
     most = limits.parallel if trials is None else min(limits.parallel, trials)
     failed = limits.failed if limits.failed is None or trials is None or limits.failed <= trials else None
     counts = {"parallelTrialCount": most, "maxTrialCount": trials, "maxFailedTrialCount": failed}
@@ -232,6 +258,8 @@ def counts_of(job: TuningJob) -> dict[str, int]:
 
 def losses_of(algorithm: Algorithm) -> Iterable[tuple[str, Support, str]]:
     """Return what an algorithm does otherwise than its strategy, but for what `Translation` itself accounts for."""
+    if algorithm.name == POPULATION:  # of which the table says the rest
+        return [each for each in algorithm.losses if each[1] is Support.UNSUPPORTED]
     return [each for each in algorithm.losses if each[0] not in ("prior", "cost_aware", "seed")]
 
 

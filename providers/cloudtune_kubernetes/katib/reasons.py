@@ -14,8 +14,10 @@ from cloudtune.spec.strategies import (
     Bayesian,
     Evolutionary,
     Grid,
+    Hyperband,
     HyperoptTpe,
     OptunaSampler,
+    Population,
     Random,
     Sobol,
 )
@@ -23,7 +25,7 @@ from cloudtune_kubernetes.katib.experiment import losses_of
 from cloudtune_kubernetes.katib.space import Written, algorithm_name, is_plain, loses_its_scale, write
 from cloudtune_kubernetes.pod import helped
 
-_STRATEGIES = (Random, Grid, Sobol, Bayesian, Evolutionary, HyperoptTpe, OptunaSampler)
+_STRATEGIES = (Random, Grid, Sobol, Bayesian, Evolutionary, HyperoptTpe, OptunaSampler, Population)
 
 
 def reasons(job: TuningJob, codec: SpaceCodec) -> Iterator[Reason]:
@@ -42,9 +44,14 @@ def reasons(job: TuningJob, codec: SpaceCodec) -> Iterator[Reason]:
 
 
 def _of_strategy(job: TuningJob, codec: SpaceCodec) -> Iterator[Reason]:
+    if isinstance(job.strategy, Hyperband):
+        yield "strategy", "strategy.hyperband"
+        return
     if not isinstance(job.strategy, _STRATEGIES):
         yield "strategy", "strategy.driven"
         return
+    if isinstance(job.strategy, Population) and (job.mode == "auto" or not helped(job)):
+        yield "strategy", "strategy.population.driven"
     space = write(codec)
     if not space.varied:
         yield "space", "strategy.driven"

@@ -32,7 +32,10 @@ from cloudtune.spec.strategies import Grid
 from cloudtune.trial.decode import json_text
 from cloudtune_kubernetes.pod import helped
 
-BAYESIAN = "bayesianoptimization"
+BAYESIAN, POPULATION = "bayesianoptimization", "pbt"
+
+_POINTS = 1000
+"""Steps of a range of reals in the first generation of a population, which Katib draws from a list."""
 
 _STEPS = 1_000_000
 """Steps of a range of reals that travels as whole numbers."""
@@ -134,7 +137,7 @@ def drawn_as_it_stands(parameter: Parameter, algorithm: str) -> bool:
     """Return whether an algorithm draws a range on its own scale."""
     match parameter:
         case Float(step=None, scale="log"):
-            return algorithm in WITH_LOGS or algorithm == BAYESIAN
+            return algorithm in WITH_LOGS or algorithm in (BAYESIAN, POPULATION)
         case Float(step=None, scale="linear"):
             return algorithm != BAYESIAN
         case Int(step=1, scale="log"):
@@ -186,8 +189,8 @@ class Written:
     varied: dict[str, Parameter] = field(default_factory=dict)
 
 
-def write(codec: SpaceCodec) -> Written:
-    """Return the parameters of a space."""
+def write(codec: SpaceCodec, algorithm: str = "") -> Written:
+    """Return the parameters of a space, for one of Katib's algorithms."""
     written = Written()
     for travel in codec.encoded_dimensions:
         name, parameter = travel.sent_as, travel.parameter
@@ -197,6 +200,9 @@ def write(codec: SpaceCodec) -> Written:
             continue
         written.places.setdefault(travel.dimension.name, f"spec.parameters[{len(written.parameters)}]")
         written.parameters.append(spec_of(name, parameter))
+        if algorithm == POPULATION and isinstance(parameter, Float):
+            step = (parameter.high - parameter.low) / _POINTS
+            written.parameters[-1]["feasibleSpace"]["step"] = text_of(step)
         written.varied[name] = parameter
     return written
 

@@ -47,6 +47,7 @@ class KatibTrials(KubernetesRunner):
     def __init__(self, cluster: Cluster, brief: RunBrief, experiment: str) -> None:
         self._experiment = experiment
         super().__init__(cluster, brief, brief.folder)
+        self._name = experiment
 
     def trials(self) -> Mapping[str, Object]:
         """Return Katib's trials by their names."""

@@ -19,10 +19,10 @@ from cloudtune.provider.managed_run import Tuner
 from cloudtune.store.records import RunState, Trial
 from cloudtune_kubernetes.client import EXISTS, GONE, Cluster, moment
 from cloudtune_kubernetes.feed import Object
+from cloudtune_kubernetes.katib.experiment import experiment_name
 from cloudtune_kubernetes.katib.extending import extension
 from cloudtune_kubernetes.katib.space import codec_of, decoded, write
 from cloudtune_kubernetes.katib.trials import OVER, KatibTrials, condition_of
-from cloudtune_kubernetes.names import run_name
 from cloudtune_kubernetes.storage import remove, remove_objects, remove_service
 
 _API = "/apis/kubeflow.org/v1beta1"
@@ -53,7 +53,7 @@ class KatibTuner(Tuner):
     """
 
     def __init__(self, cluster: Cluster, brief: RunBrief) -> None:
-        self._run = run_name(brief.job.name, brief.id)
+        self._run = experiment_name(brief.job, brief.id)
         super().__init__(brief, brief.native.get("job") or self._run)
         self._cluster = cluster
         self._numbers: dict[str, int] = {}

@@ -248,6 +248,23 @@ def test_a_run_goes_on_after_its_end_where_its_policy_lets_it(
 
 
 @pytest.mark.complete
+def test_members_of_a_population_go_on_from_checkpoints_a_generation_a_trial(submit: Submit, tmp_path: Path) -> None:
+    script = (
+        "import pathlib, time, cloudtune.trial as t\nfile = pathlib.Path(t.checkpoint_dir(), 'step')\n"
+        "done = int(file.read_text()) if file.exists() else 0\nfor step in range(done + 1, 100):\n"
+        "    file.write_text(str(step))\n    t.report(score=step + t.params()['x'], step=step)\n    time.sleep(0.2)\n"
+    )
+    strategy = {"type": "population", "members": 5, "interval": 2, "max_resource": 4, "quantile": 0.2}
+    run = submit(job_of(tmp_path, script, mode="managed", strategy=strategy, limits={"trials": 10, "parallel": 5}))
+    assert run.wait() is RunState.COMPLETED, run.events()
+    trials = run.trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 10, [trial.reason for trial in trials]
+    steps = [[report.step for report in run.reports(trial.number)][:2] for trial in trials]
+    assert steps[:5] == [[1, 2]] * 5
+    assert all(first[0] in (3, 4) for first in steps[5:]), steps
+
+
+@pytest.mark.complete
 def test_an_experiment_is_attached_from_elsewhere_whoever_made_it(
     emulator: KubernetesEmulator, submit: Submit, tmp_path: Path
 ) -> None:

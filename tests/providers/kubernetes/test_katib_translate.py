@@ -1,6 +1,7 @@
 """What Katib is told of a job: the Experiment, and notes; without the client and without a cluster."""
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from cloudtune.errors import UnsupportedError
 from cloudtune.interop.formats import load_format
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.spec.job import TuningJob
+from cloudtune_kubernetes.katib.experiment import experiment_name
 from cloudtune_kubernetes.katib.space import codec_of
 from cloudtune_kubernetes.settings import KubernetesSettings
 from cloudtune_kubernetes.translate import translate
@@ -173,6 +175,7 @@ CANNOT: dict[str, tuple[dict[str, Any], str]] = {
     "a search of one number by cmaes": ({"strategy": {"type": "evolutionary"}}, "strategy.type"),
     "a grid with conditions": ({"strategy": {"type": "grid"}, "space": {"k": {"type": "ordinal", "values": [1, 2]}, "n": {"type": "int", "low": 1, "high": 2, "when": {"k": [1]}}}}, "strategy"),
     "a name that is cut": ({"objective": {"metric": "a;b", "goal": "maximize"}}, "objective[0].metric"),
+    "rungs": ({"strategy": {"type": "hyperband", "max_resource": 9}}, "strategy"),
     "what must be allowed": ({"require": ["x < 0.5"]}, "require"),
 }  # fmt: skip
 
@@ -211,3 +214,32 @@ def test_what_katibs_collector_tells_of_the_output_is_the_output(container: str,
     from cloudtune_kubernetes.logs import told_by
 
     assert told_by(container, line) == told
+
+
+def test_a_population_has_a_trial_for_each_generation_and_its_checkpoints_at_katib() -> None:
+    strategy = {"type": "population", "members": 6, "interval": 2, "max_resource": 5, "quantile": 0.2}
+    space = {"rate": RATE, "n": {"type": "int", "low": 1, "high": 9}}
+    made = spec(strategy=strategy, space=space)
+    assert (made["maxTrialCount"], made["resumePolicy"], made["algorithm"]["algorithmName"]) == (
+        18,
+        "FromVolume",
+        "pbt",
+    )
+    settings = {each["name"]: each["value"] for each in made["algorithm"]["algorithmSettings"]}
+    assert settings == {
+        "n_population": "6",
+        "truncation_threshold": "0.2",
+        "suggestion_trial_dir": "/cloudtune/checkpoint",
+    }
+    assert float(made["parameters"][0]["feasibleSpace"]["step"]) == pytest.approx(0.9999 / 1000)
+    own = variables(strategy=strategy, space=space)
+    assert (own["CLOUDTUNE_CHECKPOINT"], own["CLOUDTUNE_STEPS"]) == ("/cloudtune/checkpoint", "2")
+    assert plan({"katib": True}, mode="auto", strategy=strategy).mode == "driven", "Katib's is another one"
+    with pytest.raises(UnsupportedError, match="5 members"):
+        plan(strategy={**strategy, "members": 4}).refuse()
+
+
+def test_names_of_a_populations_trials_are_no_longer_than_labels() -> None:
+    data = {"name": "a-long-name-of-a-job-that-goes-on", "trial": {"command": "a"}, "objective": {"metric": "m", "goal": "minimize"},
+            "space": {"x": X}, "strategy": {"type": "population", "interval": 1, "max_resource": 2}}  # fmt: skip
+    assert len(experiment_name(TuningJob.from_data(data), "run")) + len("-") + len(str(uuid.uuid4())) <= 63
