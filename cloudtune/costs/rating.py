@@ -71,8 +71,13 @@ def _accelerator(compute: Compute) -> Accelerator | None:
 
 
 def _own(service: str, kind: str, compute: Compute) -> Machine:
-    """Return a machine that no list has, such as one of the user's own, as far as the job says what it has."""
-    return Machine(service, kind, compute.cpus or 1, compute.memory or 1, _accelerator(compute))
+    """Return a machine that no list has, such as one of the user's own, as far as the job says what it has.
+
+    Its accelerators cost what any do, also those whose name is of the place alone, such as ``gpu``.
+    """
+    asked = compute.accelerators
+    held = None if asked is None else _accelerator(compute) or Accelerator(asked.type, asked.count)
+    return Machine(service, kind, compute.cpus or 1, compute.memory or 1, held)
 
 
 def _remedy(kind: str, provider: str, catalogue: Catalogue, region: str) -> tuple[str, str]:

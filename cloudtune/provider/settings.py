@@ -38,7 +38,8 @@ class Settings(SpecModel):
     def _in_words(cls, problem: Any, provider: str, neutral: Mapping[str, str]) -> str:  # pydantic's ErrorDetails
         name = str(problem["loc"][0])
         if problem["type"] != "extra_forbidden":
-            return f"the setting {name!r} of the {provider} profile: {problem['msg']}"
+            said = problem["msg"].removeprefix("Value error, ")
+            return f"the setting {name!r} of the {provider} profile: {said}"
         return f"the {provider} profile has no setting {name!r}; {suggest(name, [*cls.model_fields, *neutral])}"
 
 

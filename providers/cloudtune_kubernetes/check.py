@@ -4,10 +4,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloudtune.errors import ProviderError
+from cloudtune.errors import ConfigError, ProviderError, ignoring
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
-from cloudtune_kubernetes.client import Cluster
+from cloudtune_kubernetes.client import GONE, Cluster
 from cloudtune_kubernetes.katib.tuner import need_katib
 from cloudtune_kubernetes.policy import rules, usual
 from cloudtune_kubernetes.translate import translate
@@ -115,12 +115,16 @@ def _volume(cluster: Cluster) -> Iterator[Finding]:
             None,
             'none in the profile: outputs and checkpoints end with their pods; write output = "pvc://CLAIM/FOLDER"',
         )
-    elif claim is None:
-        yield Finding("volume", ok=False, message=f'{output!r} is no volume; write output = "pvc://CLAIM/FOLDER"')
-    else:
+    if claim is not None:
         yield Finding.tried("volume", lambda: _phase(cluster, claim[1]))
 
 
 def _phase(cluster: Cluster, claim: str) -> str:
-    said = cluster.call(f"looking at {claim}", "GET", cluster.path("persistentvolumeclaims", claim))
+    said = None
+    with ignoring(GONE):
+        said = cluster.call(f"looking at {claim}", "GET", cluster.path("persistentvolumeclaims", claim))
+    if said is None:
+        raise ConfigError(
+            f"there is no claim {claim} in {cluster.namespace}; make it, or name another in the profile's output"
+        )
     return f"the claim {claim} is {str(said.get('status', {}).get('phase', 'there')).lower()}"

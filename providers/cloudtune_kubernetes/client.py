@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -56,6 +57,9 @@ _GROUPS = {
     **dict.fromkeys(("experiments", "trials", "suggestions"), "apis/kubeflow.org/v1beta1"),
 }
 """The path of a kind's API; that of all others is the core's."""
+
+_NAMESPACE = re.compile(r'namespaces? "([^"]+)" not found')
+"""How the API says that there is no such namespace."""
 
 Query = Mapping[str, str | int | bool]
 
@@ -273,6 +277,8 @@ def _in_words(error: _Refusal, doing: str) -> ProviderError:
     if error.status == 403 and "admission webhook" not in said:
         return CredentialError(f"the cluster refused while {doing}: {said}; {HINT}", code=code)
     retryable = error.status == 429 or error.status >= 500
+    if error.status == 404 and (found := _NAMESPACE.search(said)):
+        said = f"{said}; make it (kubectl create namespace {found[1]}), or name another in the profile"
     return ProviderError(f"the cluster answered while {doing}: {said}", code=code, retryable=retryable)
 
 

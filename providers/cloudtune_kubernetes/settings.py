@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from cloudtune.provider.settings import ServiceSettings, Text
-from cloudtune_kubernetes.words import kind_of
+from cloudtune_kubernetes.words import CLAIM, kind_of
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -22,6 +22,12 @@ Part = Annotated[dict[str, Any], BeforeValidator(_table)]
 
 def _spot(value: object) -> object:
     return _table(value) if isinstance(value, str) and value.lstrip().startswith("{") else value
+
+
+def _claim(value: str | None) -> str | None:
+    if value is not None and not CLAIM.fullmatch(value):
+        raise ValueError(f'{value!r} is no volume; write output = "pvc://CLAIM/FOLDER"')
+    return value
 
 
 def _place(value: str | None) -> str | None:
@@ -49,7 +55,7 @@ class KubernetesSettings(ServiceSettings):
     """Where code and inputs of this machine travel: ``s3://BUCKET/FOLDER``, ``gs://BUCKET/FOLDER`` or ``https://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER``, which pods read by their identity; null: in ConfigMaps."""
     driver_account: Text = None
     """The service account of a driver that runs as a Job (``--driver``), which needs the Role that `check --policy` prints; null for that of trials."""
-    output: Text = None
+    output: Annotated[str | None, AfterValidator(_claim), BeforeValidator(lambda value: value or None)] = None
     """Where outputs and checkpoints go, where the job does not say: ``pvc://CLAIM/FOLDER``; null: they end with their pod."""
     queue: Text = None
     """The local queue of Kueue that Jobs are submitted to."""

@@ -52,6 +52,14 @@ def config(project: Path, text: str) -> None:
     (project / "cloudtune.toml").write_text(text)
 
 
+@pytest.mark.parametrize("on", ["kubernetes", "slurm", "ray"])
+@pytest.mark.parametrize("asked", ["a100:2", "gpu:2"])
+def test_accelerators_of_ones_own_cost_by_number_whatever_their_name(on: str, asked: str, project: Path) -> None:
+    config(project, f"[prices.{on}]\nhour = 0.40\ngpu_hour = 1.20\n")
+    (rate,) = cloudtune.plan(job_of(compute={"accelerators": asked}), on).rates
+    assert rate.per_hour == Decimal("2.80")
+
+
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_a_plan_has_the_price_of_its_machine_in_the_profiles_region(cloud: str, project: Path) -> None:
     job = job_of(compute={"instance": {cloud: MACHINES[cloud]}})

@@ -72,12 +72,17 @@ def evict(emulator: KubernetesEmulator) -> str:
 def kill(emulator: KubernetesEmulator) -> str:
     """Kill the driver without a word, as the kernel does for want of memory; return its pod's name, "" where there was none."""
     for pod in drivers_pods(emulator):
-        for process in psutil.process_iter(["cmdline"]):
-            if any(str(word).endswith("cloudtune_driver.py") for word in process.info["cmdline"] or ()):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+        kill_programs()
         return str(pod["metadata"]["name"])
     return ""
+
+
+def kill_programs() -> None:
+    """Kill the drivers that this process's emulator runs."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(word.endswith("cloudtune_driver.py") for word in process.cmdline()):
+                process.kill()
 
 
 def lose_node(emulator: KubernetesEmulator) -> str:
@@ -120,6 +125,34 @@ def test_a_drivers_pod_that_ends_early_is_followed_by_another_that_goes_on(
     assert {trial.attempt for trial in run.trials()} == {1} or strike is lose_node
     assert sum("its driver is" in message for _, _, message in run.events()) == 1
     assert [next(iter(run.logs(number))) for number in range(4)] == ["done"] * 4
+    wait_until(lambda: {kind: listed(emulator, kind) for kind in KINDS} == {kind: [] for kind in KINDS})
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("hard", [False, True], ids=["evicted", "killed"])
+def test_a_driver_that_is_ended_again_and_again_loses_nothing_and_does_nothing_twice(
+    hard: bool, emulator: KubernetesEmulator, tmp_path: Path
+) -> None:
+    """Each pod of the driver ends once it has written down something new: between any two decisions, in the end."""
+    run = started(tmp_path, seconds=1.0, limits={"trials": 5})
+    ended: dict[str, int] = {}
+
+    def entries() -> int:
+        return sum(file.read_bytes().count(b"\n") for file in emulator.folder.glob("volumes/**/output/journal.txt"))
+
+    def hit(_: Any) -> None:
+        for pod in drivers_pods(emulator):
+            name, now = pod["metadata"]["name"], entries()
+            if len(ended) < 15 and name not in ended and now > max(ended.values(), default=0):
+                ended[name] = now
+                emulator.cluster.evict("default", name)
+                if hard:
+                    kill_programs()
+
+    assert run.wait(hit) is RunState.COMPLETED, run.events()
+    assert len(ended) >= 5, ended
+    once_each(run, tmp_path, 5)
+    assert {trial.attempt for trial in run.trials()} == {1}, run.events()
     wait_until(lambda: {kind: listed(emulator, kind) for kind in KINDS} == {kind: [] for kind in KINDS})
 
 

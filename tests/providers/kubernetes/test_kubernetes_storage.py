@@ -19,6 +19,7 @@ from late import LATE
 
 from cloudtune import api
 from cloudtune.errors import ConfigError, CredentialError, SpecError
+from cloudtune.remote.resolving import resolve
 from cloudtune.store.records import RunState
 from cloudtune.testing.conformance import wait_until
 from cloudtune_kubernetes import objects
@@ -202,6 +203,17 @@ def test_the_manifest_fetches_what_travels_before_the_trial_begins(tmp_path: Pat
     assert fetch["command"][-2:] == ["/cloudtune/code", "/cloudtune/data/0"]
     assert {each["name"] for each in spec["volumes"] if "emptyDir" in each} == {"code", "data-0", "files"}
     assert [each["name"] for each in trial["volumeMounts"] if each.get("readOnly")] == ["code", "data-0"]
+
+
+def test_what_a_profile_names_and_is_not_there_is_told_with_what_to_do(
+    emulator: KubernetesEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"'results' is no volume; write output = \"pvc://CLAIM/FOLDER\"$"):
+        KubernetesSettings.of({"output": "results"}, "kubernetes")
+    monkeypatch.setenv("CLOUDTUNE_KUBERNETES_OUTPUT", "pvc://nowhere")
+    assert "there is no claim nowhere in default; make it" in str(resolve("k8s", tmp_path)[0].check())
+    monkeypatch.setenv("CLOUDTUNE_KUBERNETES_NAMESPACE", "none")
+    assert "make it (kubectl create namespace none), or name another" in str(resolve("k8s", tmp_path)[0].check())
 
 
 @pytest.mark.parametrize("place", ["team/runs", "s3:/team", "https://example.com/container", "pvc://claim"])
