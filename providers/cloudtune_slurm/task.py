@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.process.agent import place_of
-from cloudtune.process.attempts import ending_of
+from cloudtune.process.attempts import ending_of, watched
 from cloudtune.process.groups import become_subreaper
 from cloudtune.process.keeper import Keeper, append
 from cloudtune.process.keeper_client import trial_environment
@@ -77,6 +77,7 @@ class Task:
             turn: how many trials this process has run before.
         """
         files = files_of(self._root, shared, order["number"], order["attempt"])
+        self._await_other(files)
         details = {"node": self._environ.get("SLURMD_NODENAME", ""), "batch": self._batch, "turn": turn}
         # A controller that died before it heard of the end starts the task once more.
         if self.ending or has_ended(files) or not claim(files, self._name, **details):
@@ -89,6 +90,16 @@ class Task:
             return self._kept(files, len(starts_of(files)), shared, order)
         finally:
             note_end(files)
+
+    def _await_other(self, files: TrialFiles) -> None:
+        """Wait for the end of an earlier start of this task, if that still runs an attempt on this node.
+
+        A controller that was killed before it saved that a task runs starts it once more beside itself.
+        """
+        starts = starts_of(files)
+        earlier = of_start(files, len(starts))
+        while starts and starts[0]["task"] == self._name and watched(earlier) and not self.ending:
+            time.sleep(_LOOK)
 
     def _kept(self, claimed: TrialFiles, count: int, shared: Mapping[str, Any], order: Mapping[str, Any]) -> int:
         """Run the trial, for this time, with this process as its keeper."""

@@ -129,9 +129,10 @@ class SlurmCluster:
     def kill_node(self, name: str) -> None:
         """Kill a node with all that runs on it, as if its power were cut."""
         self.stop(name, signal.SIGKILL)
-        for pid in self._on(name):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while pids := self._on(name):  # what they have started meanwhile is found the next time
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _on(self, name: str) -> list[int]:
         """The processes of a node: its slurmstepd, and what these have started."""

@@ -2,19 +2,22 @@
 
 import contextlib
 import json
+import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cloudtune.process.groups import start_ticks
 from cloudtune_slurm import agent, commands, orders, supply
 from cloudtune_slurm.claims import claim, starts_of
 from cloudtune_slurm.commands import _as_arrays
 from cloudtune_slurm.orders import Turns, open_batch
 from cloudtune_slurm.supply import Supply
-from cloudtune_slurm.task import files_of
+from cloudtune_slurm.task import Task, files_of
 from cloudtune_slurm.tasks import Batch
 
 
@@ -245,3 +248,22 @@ def test_tasks_that_the_driver_cancels_are_known_by_name(tmp_path: Path, monkeyp
         False,
         False,
     ]
+
+
+def test_a_task_that_was_started_beside_itself_waits_for_the_trial_that_runs_already(tmp_path: Path) -> None:
+    shared = {"outputs": None, "log_size": 4096}
+    order = {"number": 0, "attempt": 1, "parameters": {}, "argv": ["touch", str(tmp_path / "ran")]}
+    files = files_of(tmp_path, shared, 0, 1)
+    assert claim(files, "12_0")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+        name = f"{other.pid} {start_ticks(other.pid)}"
+        record = Path(files.record)
+        record.write_text(f"{name}\n{name}\n")
+        with ThreadPoolExecutor(1) as beside:
+            ran = beside.submit(Task(tmp_path, "12_0", "b", {}).run, shared, order)
+            assert wait([ran], timeout=0.2).not_done
+            record.write_text(f"{name}\n{name}\n{json.dumps({'status': 0, 'why': '', 'message': '', 'peak': 0})}\n")
+            other.communicate()
+            assert ran.result(timeout=20) is None
+    assert len(starts_of(files)) == 1
+    assert not (tmp_path / "ran").exists()
