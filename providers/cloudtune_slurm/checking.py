@@ -27,6 +27,10 @@ def findings(settings: SlurmSettings) -> list[Finding]:
         python = f"{site.python} -c 'import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))'"
         found = [commands, Finding.tried("controller", lambda: _said(site, "scontrol ping").splitlines()[0])]
         found += _partitions(site, settings) if found[-1].ok else []
+        if settings.local:
+            found.append(
+                Finding.tried("sbcast", lambda: _said(site, "command -v sbcast && command -v srun").replace("\n", ", "))
+            )
         return [
             *found,
             Finding.tried("python", lambda: f"{_said(site, python)} at {site.python}"),

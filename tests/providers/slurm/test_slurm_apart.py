@@ -12,6 +12,8 @@ import slurm_clusters
 from slurm_clusters import SlurmCluster
 from slurm_runs import kill_driver, messages, write_profile
 
+from cloudtune.config import load_profile
+from cloudtune.provider import load_provider
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
@@ -79,6 +81,29 @@ def test_code_data_and_checkpoints_go_to_the_node_and_reports_logs_and_outputs_c
     assert [(trial.attempt, trial.metrics["score"]) for trial in run.trials()] == [(2, 4.5)]
     assert "said" in list(run.logs(0))
     assert [path.read_text() for path in run.fetch(0, project / "got")] == ["not-shown!"]
+
+
+ON_BOTH = """
+import subprocess
+import cloudtune.trial as trial
+
+steps = ["srun", "--overlap", "--mpi=none", "--nodes=2", "--ntasks-per-node=1", "sh", "-c", "test -s train.py && echo here"]
+said = subprocess.run(steps, capture_output=True, text=True, check=True).stdout
+trial.report(score=said.split().count("here"))
+"""
+
+
+@pytest.mark.usefixtures("cluster", "profile")
+def test_each_node_of_a_trial_has_the_code(job: Job, finish: Act) -> None:
+    run = finish(job(ON_BOTH, compute={"count": 2}))
+    assert [trial.metrics["score"] for trial in run.trials()] == [2.0], messages(run)
+
+
+@pytest.mark.usefixtures("cluster", "profile")
+def test_check_finds_what_brings_files_to_nodes(project: Path) -> None:
+    profile = load_profile("cluster", project)
+    found = {each.subject: each for each in load_provider(profile.provider)(profile.settings).check()}
+    assert "sbcast, " in found["sbcast"].message
 
 
 @pytest.fixture

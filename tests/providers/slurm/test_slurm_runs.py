@@ -8,10 +8,12 @@ import pytest
 from slurm_clusters import SlurmCluster
 from slurm_runs import WAITS, full, messages, write_profile
 
+from cloudtune.process.setting import TrialFiles
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing.conformance import wait_until
+from cloudtune_slurm.claims import starts_of
 
 pytestmark = pytest.mark.xdist_group("slurm")  # whose cluster is started once
 
@@ -117,6 +119,16 @@ def test_the_folder_may_be_another_than_the_project(job: Job, finish: Finish, pr
     assert [path.read_text() for path in run.fetch(0, project / "got")] == ["m"]
     assert list(run.logs(0)) == ["said"]
     assert not list((project / "scratch").iterdir())
+
+
+@pytest.mark.complete
+def test_short_trials_share_tasks_by_default(job: Job, finish: Finish) -> None:
+    run = finish(job(limits={"trials": 40, "parallel": 10}))
+    assert run.state is RunState.COMPLETED, messages(run)
+    starts = [starts_of(TrialFiles(str(run.folder / trial.place), trial.attempt)) for trial in run.trials()]
+    assert [len(each) for each in starts] == [1] * 40
+    tasks = {start["task"] for (start,) in starts}
+    assert len(tasks) <= 20, tasks
 
 
 @pytest.mark.complete
