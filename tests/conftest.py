@@ -92,7 +92,7 @@ def _own_processes() -> OwnProcesses:
 def _no_process_is_left_behind(_own_processes: OwnProcesses) -> Iterator[None]:
     """Every test ends the processes that it started: none of a run outlives it."""
     yield
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while (left := _own_processes.of_runs()) and time.monotonic() < until:
         threading.Event().wait(0.02)  # a keeper needs a moment for its own end
     commands = [command_of(pid) for pid in left]
@@ -109,7 +109,7 @@ def _no_temporary_folder_is_left_behind() -> Iterator[None]:
     emulated = sys.modules.get("cloudtune.provider.emulated")
     if emulated is not None:
         emulated._emulators.close()  # those of `submit(emulate=True)`, which else end with the process
-    root, until = Path(os.environ["TMPDIR"]), time.monotonic() + 10
+    root, until = Path(os.environ["TMPDIR"]), time.monotonic() + 60
     while (left := _ours(root)) and time.monotonic() < until:
         threading.Event().wait(0.02)  # what cleans up after a killed emulator needs a moment
     assert not left, "temporary folders are left"

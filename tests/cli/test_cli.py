@@ -326,7 +326,7 @@ def test_interrupt_cancel_and_resume_from_the_command_line(project: Path, cli: A
     wait_until(lambda: (project / "begun-0").exists() and (project / "begun-1").exists())
     line.send_signal(signal.SIGINT)
     (project / "go").touch()
-    out, _ = line.communicate(timeout=30)
+    out, _ = line.communicate(timeout=100)
     assert line.returncode == 130
     assert "cloudtune resume line-" in out
     assert cli("show", "--json").json["state"] == RunState.INTERRUPTED.value

@@ -91,7 +91,7 @@ class Shell:
                     break
             serving.send_signal(signal.SIGINT)
             serving.stdout.close()
-            return serving.wait(30) == 0
+            return serving.wait(100) == 0
         done = self(line)
         assert done.returncode == 0, f"{line}\n{done.stdout}"
         return True

@@ -145,13 +145,14 @@ def kubernetes(faults: Faults) -> Any:
     from cloudtune_kubernetes.emulator import Faults as OfCluster
     from cloudtune_kubernetes.emulator import KubernetesEmulator
     from cloudtune_kubernetes.emulator.kinds import JOB
+    from cloudtune_kubernetes.names import TRIAL
 
     class Struck(OfCluster):
         def of_call(self, service: str, operation: str) -> Fault:
             return faults.of_call(service, operation)
 
     class Remembering(KubernetesEmulator):
-        """Knows all Jobs that there were: a run removes its own when it ends."""
+        """Knows all Jobs of trials that there were: a run removes its own when it ends, and reads a volume by further ones."""
 
         def start(self) -> Any:
             self.made: list[str] = []
@@ -159,7 +160,7 @@ def kubernetes(faults: Faults) -> Any:
             return super().start()
 
         def _note(self, kind: Any, change: Any) -> None:
-            if kind == JOB and change.kind == "ADDED":
+            if kind == JOB and change.kind == "ADDED" and TRIAL in change.now["metadata"]["labels"]:
                 self.made.append(change.now["metadata"]["name"])
 
     return Remembering(faults=Struck(), grace=0.2)
@@ -277,7 +278,7 @@ class Drivers:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ class Drivers:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(100)
 
 
 class Places:

@@ -169,7 +169,7 @@ def test_google_calls_need_the_token(emulators: Mapping[str, Any]) -> None:
         for method in ("google.cloud.aiplatform.v1.JobService/CreateCustomJob", "no.such.Service/Call"):
             call = channel.unary_unary(f"/{method}", v1.CreateCustomJobRequest.serialize)
             with pytest.raises(grpc.RpcError) as error:
-                call(v1.CreateCustomJobRequest(), timeout=30)
+                call(v1.CreateCustomJobRequest(), timeout=100)
             assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
 

@@ -123,7 +123,7 @@ def test_a_budget_is_told_while_the_run_goes_on(hook: Webhook, tmp_path: Path) -
     assert warn is not None
     with telling(run._store, None, live=True):
         warn(f"{NEARLY} 4.10 of 5.00 USD (limits.cost)")
-        assert hook.arrived.acquire(timeout=30)
+        assert hook.arrived.acquire(timeout=100)
     wait_for_all()
     assert [(each["event"], each["reason"]) for each in hook.messages] == [
         ("budget", f"{NEARLY} 4.10 of 5.00 USD (limits.cost)")
@@ -174,7 +174,7 @@ def test_a_webhook_that_never_answers_delays_nothing(
     run = prepared(tmp_path)
     monkeypatch.setattr(outbox, "LIMIT", 1.0)
     assert run.wait() is RunState.COMPLETED
-    assert hook.arrived.acquire(timeout=30)
+    assert hook.arrived.acquire(timeout=100)
     assert [each.outcome for each in notices(run._store)] == [SENDING], "the run waited for it"
     wait_for_all()
     assert [each.outcome for each in notices(run._store)] == ["it did not answer within 1 s"]

@@ -318,7 +318,7 @@ def test_publishing_in_a_thread_of_its_own_goes_on_beside_the_run(tmp_path: Path
 
     def follow() -> None:
         try:
-            started.wait(30)
+            started.wait(100)
             api.attach("mine", project=tmp_path).publish(tensorboard=tmp_path / "logs", follow=True)
         except Exception as error:  # noqa: BLE001  # told by the test
             failures.append(error)

@@ -361,7 +361,7 @@ def dashboard(tmp_path: Path) -> Iterator[Callable[[str], Any]]:
     thread.start()
 
     def get(path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/api/{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/api/{path}", timeout=100) as answer:
             return json.load(answer)
 
     yield get

@@ -181,7 +181,7 @@ def fit_and_end(folder: Path, n_jobs: int, number: int) -> str:
     while not (folder / "diary").exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=100)
     assert process.returncode != 0
     assert api.attach("kept", project=folder).state is RunState.INTERRUPTED
     (folder / "go").touch()

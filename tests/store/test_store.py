@@ -147,7 +147,7 @@ def test_the_lock_of_a_killed_driver_is_free(tmp_path: Path, run: RunStore) -> N
     ready = context.Event()
     driver = context.Process(target=_hold_the_lock, args=(tmp_path, ready))
     driver.start()
-    assert ready.wait(30)
+    assert ready.wait(100)
     assert run.driven
     driver.kill()
     driver.join()

@@ -73,7 +73,7 @@ def served_commands(*modules: str) -> Iterator[Path]:
             yield folder / "bin"
         finally:
             server.stdin.close()
-            server.wait(30)
+            server.wait(100)
             shutil.rmtree(folder)
 
 

@@ -185,4 +185,4 @@ def served_by_the_command(*words: str) -> Iterator[Mapping[str, str]]:
         yield variables
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(100) == 0

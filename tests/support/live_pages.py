@@ -82,7 +82,7 @@ class Client:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """Return the code, the headers and the body of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.access.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.access.port, timeout=100)
         try:
             given = {"Host": self.host, **({"Cookie": self.cookie} if self.cookie else {}), **(headers or {})}
             connection.request(method, path, body, given)
@@ -107,7 +107,7 @@ class Client:
     @contextlib.contextmanager
     def stream(self, *parameters: tuple[str, str], last: str = "") -> Iterator[Iterator[tuple[str, str, Any]]]:
         """Follow the stream; yield its events: kind, id, data."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.access.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.access.port, timeout=100)
         headers = {"Host": self.host, "Cookie": self.cookie, **({"Last-Event-ID": last} if last else {})}
         connection.request("GET", f"/api/stream?{urlencode(parameters)}", headers=headers)
         answer = connection.getresponse()

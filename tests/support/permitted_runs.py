@@ -89,7 +89,7 @@ class Uses:
         run = self._prepared(mode, HANGS)
         if mode == "managed":
             run.start()
-            wait_until(lambda: _runs(run), seconds=20)
+            wait_until(lambda: _runs(run))
             run.cancel()
         state = run.wait(_cancelling(run))
         assert state is RunState.CANCELLED, _why(run)

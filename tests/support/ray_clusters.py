@@ -157,7 +157,7 @@ def head(
         for each in everything:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
-        psutil.wait_procs(everything, timeout=30)
+        psutil.wait_procs(everything, timeout=100)
 
 
 def free_ports(count: int) -> list[int]:

@@ -124,7 +124,7 @@ class SlurmCluster:
         """End a part, or kill it; what runs on a node goes on, as its slurmstepd do."""
         process = self.processes.pop(name)
         process.send_signal(number)
-        process.wait(timeout=30)
+        process.wait(timeout=100)
 
     def kill_node(self, name: str) -> None:
         """Kill a node with all that runs on it, as if its power were cut."""

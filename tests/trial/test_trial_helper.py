@@ -101,7 +101,7 @@ def test_reports_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     script = "import cloudtune.trial as t\nfor i in range(300): t.report({'m' * 50: i}, step=i)"
     environment = {**os.environ, **as_trial(tmp_path, {})}
     processes = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(3)]
-    assert [process.wait(30) for process in processes] == [0, 0, 0]
+    assert [process.wait(100) for process in processes] == [0, 0, 0]
     assert sorted(line["step"] for line in reported(tmp_path)) == sorted(list(range(300)) * 3)
 
 

@@ -51,14 +51,14 @@ def test_a_function_is_run_as_a_trial(program: Callable[..., Any], tmp_path: Pat
     (tmp_path / "work.py").write_text("def score(x, y): return x + y\ndef metrics(x, y): return {'m': x, 'n n': y}\n")
     for arguments in (["--function", "work:score", "--metric", "total"], ["--function", "work:metrics"]):
         process = program({"x": 1, "y": 0.5}, *arguments)
-        assert process.communicate(timeout=30) == ("", "")
+        assert process.communicate(timeout=100) == ("", "")
         assert process.returncode == 0
     assert [line["metrics"] for line in reported(tmp_path)] == [{"total": 1.5}, {"m": 1.0, "n n": 0.5}]
 
 
 def test_a_function_that_is_not_there_is_told_without_a_traceback(program: Callable[..., Any]) -> None:
     process = program({}, "--function", "nowhere:fn")
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode == 1
     assert (
         errors == "the function cannot be loaded: there is no module 'nowhere' in the working folder or Python's path\n"
@@ -67,7 +67,7 @@ def test_a_function_that_is_not_there_is_told_without_a_traceback(program: Calla
 
 def test_a_call_without_sense_shows_how_to_call(program: Callable[..., Any]) -> None:
     process = program({}, "--metric", "m")
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode == 2
     assert "python -m cloudtune.trial --function package.module:name" in errors
 
@@ -85,21 +85,21 @@ def test_a_command_is_run_with_its_parameters_and_its_end_is_told(
     program: Callable[..., Any], script: str, code: int, errors: str
 ) -> None:
     process = program({"lr": 0.1, "k": "a b"}, "--", sys.executable, "-I", "-S", "-c", script, "--rate={lr}")
-    output, said = process.communicate(timeout=30)
+    output, said = process.communicate(timeout=100)
     assert (process.returncode, said) == (code, errors)
     assert output == ("['--rate=0.1', '--k', 'a b']\n" if code == 0 else "")
 
 
 def test_a_shell_that_tells_of_a_kill_is_understood(program: Callable[..., Any]) -> None:
     process = program({}, "--", "/bin/sh", "-c", "/bin/sh -c 'kill -9 $$'; exit $?")
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=100)
     assert process.returncode == 137
     assert said.splitlines()[-1] == "the command was killed by SIGKILL: most likely memory ran out"
 
 
 def test_a_command_that_is_not_there_is_told(program: Callable[..., Any]) -> None:
     process = program({}, "--", "no-such-program")
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=100)
     assert (process.returncode, said) == (
         127,
         "the command 'no-such-program' cannot be started: No such file or directory\n",
@@ -121,7 +121,7 @@ def test_a_request_to_end_is_passed_on_and_the_command_may_save_its_state(
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)  # of a terminal, which sends it to the command itself, too
     process.send_signal(signal.SIGTERM)
-    output, said = process.communicate(timeout=30)
+    output, said = process.communicate(timeout=100)
     assert (process.returncode, output, said) == (5, "saved\n", "the command ended with exit code 5\n")
 
 

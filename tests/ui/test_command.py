@@ -25,6 +25,6 @@ def test_the_command_prints_its_address_and_ends_with_ctrl_c(tmp_path: Path) -> 
         with client.stream(("run", "digits-1a2b")) as events:
             next(events)
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            process.wait(100)
         assert process.returncode == 0
         assert "Traceback" not in process.stderr.read()

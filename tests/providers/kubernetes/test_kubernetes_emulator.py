@@ -209,7 +209,7 @@ def test_older_kubectl_finds_the_schemas_in_the_form_that_it_asks_for(cluster: A
 
     form = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
     headers = {"Authorization": f"Bearer {cluster.token}", "Accept": form}
-    answer = requests.get(f"{cluster.url}/openapi/v2", headers=headers, verify=str(cluster.certificate), timeout=30)
+    answer = requests.get(f"{cluster.url}/openapi/v2", headers=headers, verify=str(cluster.certificate), timeout=100)
     document = dict(_fields(answer.content))
     assert (answer.status_code, document[1]) == (200, b"2.0")
     names = [dict(_fields(each))[1] for _, each in _fields(document[9])]

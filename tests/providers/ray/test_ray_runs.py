@@ -302,7 +302,7 @@ def test_a_signal_to_the_driver_still_is_the_drivers(waiting: Any, made: Any, pr
     with driver_of_its_own(run, project) as driver:
         wait_until(lambda: begun(project) == {"0.1"})
         driver.send_signal(signal.SIGTERM)
-        driver.wait(timeout=30)
+        driver.wait(timeout=100)
     assert run.state is RunState.INTERRUPTED
     assert run.record.reason.startswith("by SIGTERM")
     assert [trial.state for trial in run.trials()] == [TrialState.WAITING]

@@ -189,7 +189,7 @@ with mock_aws():
         Training({"TrainingJobName": "j", "AlgorithmSpecification": algorithm}, "a", "us-east-1"), cloud=Cloud("1" * 12, "us-east-1"),
         folder=pathlib.Path(sys.argv[1]), images=Images(), on_phase=print, on_metric=lambda *_: seen.set(), on_end=print,
     ).start()
-    assert seen.wait(20)
+    assert seen.wait(100)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -36,7 +36,7 @@ class Studies:
 
     def suggest(self, study: str, client: str = "a", count: int = 1) -> Any:
         request = {"parent": study, "client_id": client, "suggestion_count": count}
-        return self.client.suggest_trials(request).result(timeout=10)
+        return self.client.suggest_trials(request).result(timeout=100)
 
     def complete(self, trial: Any, **metrics: float) -> Any:
         return self.client.complete_trial({"name": trial.name, "final_measurement": measurement(**metrics)})
@@ -46,7 +46,7 @@ class Studies:
         return self.client.add_trial_measurement(request)
 
     def stops(self, trial: Any) -> bool:
-        answer = self.client.check_trial_early_stopping_state({"trial_name": trial.name}).result(timeout=10)
+        answer = self.client.check_trial_early_stopping_state({"trial_name": trial.name}).result(timeout=100)
         return bool(answer.should_stop)
 
 
@@ -236,7 +236,7 @@ def test_a_slow_service_answers_later(rest: Studies) -> None:
         operation = rest.client.suggest_trials({"parent": study, "client_id": "a", "suggestion_count": 1})
         assert not operation._operation.done
         assert operation._operation.name.startswith(f"{study}/operations/")
-        assert len(operation.result(timeout=10).trials) == 1
+        assert len(operation.result(timeout=100).trials) == 1
     finally:
         rest.emulator.faults.slow = 0.0
 

@@ -390,7 +390,7 @@ def test_nothing_that_a_program_started_outlives_it(place: Place) -> None:
         "print(child.pid)\n"
     )
     job = place.run(code)
-    wait_until(lambda: not _alive(int(job.lines()[0])), seconds=5)
+    wait_until(lambda: not _alive(int(job.lines()[0])))
 
 
 def test_close_ends_everything_at_once_and_says_nothing_more(place: Place) -> None:

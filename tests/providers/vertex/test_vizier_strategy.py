@@ -439,7 +439,7 @@ def test_ctrl_c_ends_a_run_at_once_whose_vizier_never_answers(tmp_path: Path, mo
             assert asked.recv(1)
             since = time.monotonic()
             program.send_signal(signal.SIGINT)
-            _, said = program.communicate(timeout=50)
+            _, said = program.communicate(timeout=100)
     (record,) = Store(tmp_path).records()
     assert record.state is RunState.INTERRUPTED, said
     assert time.monotonic() - since < 30, "half of what one call may take"
