@@ -91,7 +91,9 @@ def driven(run: RunStore, job: TuningJob, seed: int = 3, dies_at: Sequence[int] 
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("dies_at", [(), (5, 11)], ids=["whole", "killed twice"])
+@pytest.mark.parametrize(
+    "dies_at", [pytest.param((), marks=pytest.mark.complete, id="whole"), pytest.param((5, 11), id="killed twice")]
+)
 def test_the_suggestions_of_a_parallel_run_are_derived_anew_from_its_store(
     case: str, dies_at: tuple[int, ...], tmp_path: Path
 ) -> None:

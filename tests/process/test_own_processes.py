@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 
+import own_processes
 import pytest
 from own_processes import OwnProcesses, command_of
 
@@ -42,3 +44,17 @@ def test_an_id_that_the_system_gives_again_is_looked_at_again(own: OwnProcesses,
     assert own.of_runs() == []
     own._newest += 2**22
     assert own.of_runs() == [cat.pid]
+
+
+def test_there_is_no_look_where_nothing_was_started_since_the_last(
+    own: OwnProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(own_processes.os, "listdir", lambda path: looks.append(path) or [])
+    monkeypatch.setattr(own_processes, "_last_start", [time.monotonic() - 60.0])
+    own.of_runs()
+    assert looks == []
+    subprocess.run(["true"], check=True)
+    own.of_runs()
+    own.of_runs()  # what has just begun may not yet have become its program
+    assert looks == ["/proc"] * 2

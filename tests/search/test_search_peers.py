@@ -58,7 +58,7 @@ KINDS: dict[str, Callable[..., Strategy]] = {
     "nsgaiii": lambda space, **about: _by_generations("NSGAIIISampler", space, **about),
     "cma": lambda space, **about: OptunaSearch(space, sampler="CmaEsSampler", options={"popsize": 4}, **about),
 }
-SINGLE = list(KINDS)
+SINGLE = [pytest.param(each, marks=pytest.mark.complete) if each in ("grouped", "nsgaiii") else each for each in KINDS]
 SEVERAL = ["random", "tpe", "nsgaii", "nsgaiii"]
 
 

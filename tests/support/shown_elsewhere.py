@@ -19,6 +19,15 @@ LIMITS_AND_HANDLES = (
 )
 """Of the conformance suite: what the core does beside a service's own tuner. Vertex AI's tests show it."""
 
+OF_THE_CORE = (
+    "test_the_same_seed_gives_the_same_trials",
+    "test_paused_trials_go_on_from_their_checkpoints",
+    "test_submitting_twice_under_one_id_makes_one_run",
+    "test_an_attached_run_is_the_same_run",
+    "test_a_driven_run_takes_trials_of_the_users_own_and_goes_on_after_its_end",
+)
+"""Of these, what has no other side on a service: this machine's tests show it."""
+
 PLAIN_JOBS = ("test_a_broken_trial_is_tried_again", "test_a_population_goes_on_from_checkpoints_of_its_best")
 """Of the conformance suite, for a service whose tuner has no such feature: jobs that the driver makes. Vertex AI's tests show it."""
 

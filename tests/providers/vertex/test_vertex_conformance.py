@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from late import LATE
+from shown_elsewhere import OF_THE_CORE
 
 from cloudtune.testing import ProviderConformance
 
@@ -44,6 +45,7 @@ def profile_for(emulator: VertexEmulator, project: Path, monkeypatch: pytest.Mon
     return "emulated"
 
 
+@pytest.mark.complete_are(*OF_THE_CORE)
 class TestManaged(ProviderConformance):
     @pytest.fixture
     def on(self, emulator: VertexEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
