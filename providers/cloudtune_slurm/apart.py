@@ -20,8 +20,8 @@ from cloudtune_slurm.orders import BATCHES
 HOLD = 600
 """Seconds for which a task whose trial has ended waits for its files to be fetched; after that the trial is lost."""
 
-_EMPTY, _UNPACKING = 97, 98
-"""The exit codes where a node has nothing of a task yet, and where it is unpacking."""
+_EMPTY, _NOT_YET = 97, 98
+"""The exit codes where a task waits for its files, and where it has made no folder for them yet, or is unpacking them."""
 
 PACKED = "nodes.tar.gz"
 """The file in the run's folder with what all trials need."""
@@ -39,14 +39,15 @@ def script(folder: str, batch: str, python: str, *, nodes: int) -> list[str]:
     everywhere = "srun --overlap --ntasks-per-node=1 " if nodes > 1 else ""
     return [
         "umask 077",
-        f'd={shlex.quote(folder)}/cloudtune-$SLURM_JOB_ID; own="$d $d.tar.gz $d.checkpoint $d.json"; export d own; child=',
-        f"trap '{everywhere}sh -c \"rm -rf $own\"' EXIT",
+        f"d={shlex.quote(folder)}/cloudtune-$SLURM_JOB_ID; export d; child=",
+        f"trap '{everywhere}rm -rf \"$d\"' EXIT",
         'trap \'[ -n "$child" ] || exit 143; kill -TERM "$child"\' TERM',
-        f"{everywhere}sh -c 'rm -rf $own; mkdir -p \"$d\"' || exit",
-        'until [ -s "$d.json" ]; do sleep 0.2; done',
-        f'{everywhere}sh -c \'tar -xzf "$d.tar.gz" -C "$d"\' || exit',
-        f'mkdir "$d/{BATCHES}" && cp "$d.json" "$d/{BATCHES}/{batch}.json" || exit',
-        '[ ! -s "$d.checkpoint" ] || tar -xzf "$d.checkpoint" -C "$d" || exit',
+        # A folder of this name that it cannot make anew is another user's.
+        f'{everywhere}sh -c \'mkdir -p "${{d%/*}}" && rm -rf "$d" && mkdir "$d"\' || exit',
+        'until [ -s "$d/orders.json" ]; do sleep 0.2; done',
+        f'{everywhere}sh -c \'tar -xzf "$d/files.tar.gz" -C "$d"\' || exit',
+        f'mkdir "$d/{BATCHES}" && cp "$d/orders.json" "$d/{BATCHES}/{batch}.json" || exit',
+        '[ ! -s "$d/checkpoint.tar.gz" ] || tar -xzf "$d/checkpoint.tar.gz" -C "$d" || exit',
         'touch "$d/ready"; cd "$d" || exit',
         'export PYTHONPATH="$d/lib${PYTHONPATH:+:$PYTHONPATH}"',
         f'{python} -S -m cloudtune_slurm.task "$d/{BATCHES}/{batch}.json" & child=$!',
@@ -84,7 +85,7 @@ class Nodes:
             return None
 
     def _words(self, job: str, script: str) -> list[str]:
-        inside = f"cd {self._place(job)} 2>/dev/null && test -s ../cloudtune-{job}.json || exit {_EMPTY}; test -e ready || exit {_UNPACKING}; "
+        inside = f"cd {self._place(job)} 2>/dev/null && test -O . || exit {_NOT_YET}; test -s orders.json || exit {_EMPTY}; test -e ready || exit {_NOT_YET}; "
         return [
             "srun",
             "--quiet",
@@ -154,11 +155,11 @@ class Nodes:
         """Send a task what it needs, its orders last, by which it begins; the attempt is claimed before."""
         at = task["at"]
         try:
-            self._send(at, self._packed(), ".tar.gz")
+            self._send(at, self._packed(), "files.tar.gz")
             if any(Path(files.checkpoint).glob("*")):
                 with tempfile.NamedTemporaryFile() as kept:
                     _pack(Path(kept.name), [Path(files.checkpoint)], self._root)
-                    self._send(at, Path(kept.name), ".checkpoint")
+                    self._send(at, Path(kept.name), "checkpoint.tar.gz")
             last = (starts_of(files) or [{"sent": 0}])[
                 -1
             ]  # a start before has claimed it, but could not be sent its orders
@@ -170,7 +171,7 @@ class Nodes:
             with tempfile.NamedTemporaryFile("w") as orders:
                 orders.write(self._orders(task))
                 orders.flush()
-                self._send(at, Path(orders.name), ".json")
+                self._send(at, Path(orders.name), "orders.json")
             note_sent(files)
         except commands.SlurmError:  # its node is away, or the task has ended; the next look tries again
             return
@@ -195,8 +196,8 @@ class Nodes:
         ]
         return json.dumps({**batch, "orders": own})
 
-    def _send(self, at: Mapping[str, Any], path: Path, suffix: str) -> None:
-        commands.call(["sbcast", "--force", f"--jobid={at['job']}", str(path), f"{self._place(at['job'])}{suffix}"])
+    def _send(self, at: Mapping[str, Any], path: Path, name: str) -> None:
+        commands.call(["sbcast", "--force", f"--jobid={at['job']}", str(path), f"{self._place(at['job'])}/{name}"])
 
 
 def _pack(path: Path, folders: Sequence[Path], root: Path) -> None:
