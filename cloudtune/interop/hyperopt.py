@@ -268,6 +268,10 @@ def _distinguishing_key(branches: Sequence[Mapping[str, Any]]) -> str | None:
     return None
 
 
+_GREATEST = 700
+"""The greatest exponent of e that a float has room for, and some more."""
+
+
 def _distribution(name: str, drawn: Any, *, whole: bool) -> Parameter:
     """Return the parameter for a distribution of HyperOpt, with the differences listed in `space_from_hyperopt`."""
     given = dict(_arguments(name, drawn))
@@ -278,11 +282,11 @@ def _distribution(name: str, drawn: Any, *, whole: bool) -> Parameter:
         case "uniform":
             return build(Float, name, low=given["low"], high=given["high"])
         case "loguniform":
-            return build(Float, name, low=_exp(given["low"]), high=_exp(given["high"]), scale="log")
+            return build(Float, name, low=_exp(name, given["low"]), high=_exp(name, given["high"]), scale="log")
         case "quniform":
             return stepped(name, given["low"], given["high"], given["q"], "linear", whole=whole)
         case "qloguniform":
-            low, high = math.exp(given["low"]), math.exp(given["high"])
+            low, high = _exp(name, given["low"]), _exp(name, given["high"])
             return stepped(name, low, high, given["q"], "log", whole=whole)
         case "normal" | "qnormal":
             return build(Normal, name, mean=given["mu"], std=given["sigma"], step=q)
@@ -307,8 +311,10 @@ def _arguments(name: str, drawn: Any) -> Iterator[tuple[str, float]]:
             yield key, argument.obj.item() if hasattr(argument.obj, "item") else argument.obj
 
 
-def _exp(exponent: float) -> float:
+def _exp(name: str, exponent: float) -> float:
     """Return the exponential, rounded so that exp(log(1e-5)) is 1e-5."""
+    if abs(exponent) > _GREATEST:
+        raise ValueError(f"{name}: {exponent} is an exponent of e, and too large for one; write log({exponent})")
     return float(f"{math.exp(exponent):.{SIGNIFICANT_DIGITS - 1}e}")
 
 

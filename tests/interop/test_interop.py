@@ -303,6 +303,8 @@ def test_branches_that_say_no_name_are_called_by_their_index() -> None:
 @pytest.mark.parametrize(("space", "message"), [
     (lambda: {"x": hp.uniform("x", 0, 1) * 2}, "^x: it is computed"),
     (lambda: {"x": scope.int(hp.uniform("x", 1, 9))}, "^x: scope.int cuts off"),
+    (lambda: {"x": hp.loguniform("x", 1, 800)}, "^x: 800.* is an exponent of e, and too large"),
+    (lambda: {"x": hp.qloguniform("x", 1, 800, 1)}, "^x: 800.* is an exponent of e"),
     (lambda: {"x": hp.uniform("x", 0, hp.uniform("y", 1, 2))}, "^x: its high is itself drawn"),
     (lambda: hp.pchoice("x", [(0.9, "a"), (0.1, "b")]), r"^x: the choices are not equally likely \(0.9, 0.1\)"),
     (lambda: hp.choice("x", ["a", "a", "b"]), "^x: an option stands twice"),

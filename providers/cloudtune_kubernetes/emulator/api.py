@@ -245,7 +245,7 @@ class Api:
                 raise errors.Refused(410, "Expired", message)
             meta["resourceVersion"], revision = str(since), since
             found = [each for each in found if place_of(each) > start]
-        if not limit or len(found) <= limit:
+        if limit <= 0 or len(found) <= limit:  # as the API server, to which a negative one is none
             return found, {}
         last = place_of(found[limit - 1])
         following = base64.urlsafe_b64encode(json.dumps({"rv": revision, "start": last}).encode()).decode()

@@ -118,14 +118,23 @@ def body_of(request: Request, kind: Kind) -> Any:
             raise errors.Refused(415, "UnsupportedMediaType", message, {}) from None
     if form in ("application/yaml", "application/apply-patch+yaml"):
         try:
-            return yaml.safe_load(data)
-        except yaml.YAMLError as error:
+            return yaml.load(data, _Plain)  # noqa: S506  # a SafeLoader
+        except (yaml.YAMLError, RecursionError) as error:
             raise errors.bad_request(f"error decoding YAML: {error}") from None
     if form and not form.endswith("json"):
         known = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
         message = f"the body of the request was in an unknown format - accepted media types include: {known}"
         raise errors.Refused(415, "UnsupportedMediaType", message, {})
     return _of_json(data, kind)
+
+
+class _Plain(yaml.SafeLoader):
+    """Reads YAML without aliases, by which some hundred bytes become gigabytes, or hold themselves."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:  # nodes of PyYAML
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read here")
+        return super().compose_node(parent, index)
 
 
 def _limited(request: Request) -> bytes:
@@ -143,7 +152,7 @@ def _of_json(data: bytes, kind: Kind) -> Any:
         return None
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind; json parse error: {error}"
         raise errors.bad_request(message) from None
 

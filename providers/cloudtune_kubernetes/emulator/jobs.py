@@ -1,10 +1,11 @@
 """The job controller: makes a job's pods, counts their ends, and decides the job's own (k8s.io/kubernetes/pkg/controller/job).
 
 What differs from the real one: ends are counted and the pods let go in one step, so that ``uncountedTerminatedPods`` is
-always empty.
+always empty; and a job has 10,000 pods at a time at most.
 """
 
 import copy
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,12 @@ INDEX = f"{PREFIX}job-completion-index"
 _FAILURES = f"{PREFIX}job-index-failure-count"
 _IGNORED = f"{PREFIX}job-index-ignored-failure-count"
 _OVER = ("Complete", "Failed")
+_AT_ONCE = 500
+"""Pods that are made in one step (`MaxPodCreateDeletePerSync`)."""
+
+_MOST_PODS = 10_000
+"""Most pods of one job at a time; a real cluster is bounded by its store."""
+
 _LONGEST = 36
 """Times the first delay, the longest one between failures: 6 minutes for 10 s."""
 
@@ -334,7 +341,7 @@ class _Step:
         active = [pod for pod in self._pods if _is_active(pod)]
         terminating = [pod for pod in self._pods if _is_terminating(pod)]
         held = active + (terminating if self._spec.get("podReplacementPolicy") == "Failed" else [])
-        wanted = self._wanted(len(held))
+        wanted = min(self._wanted(len(held)), _MOST_PODS)
         if len(active) > wanted:
             for pod in sorted(active, key=_rank)[: len(active) - wanted]:
                 self._delete(pod)
@@ -346,8 +353,10 @@ class _Step:
         if wait > 0 and self._spec.get("backoffLimitPerIndex") is None:
             self._again(wait)
             return
-        for index in self._next(missing, held):
+        for index in self._next(min(missing, _AT_ONCE), held):
             self._create(index)
+        if missing > _AT_ONCE:
+            self._again(0.0)
 
     def _wanted(self, active: int) -> int:
         parallelism, completions = int(self._spec["parallelism"]), self._spec.get("completions")
@@ -361,7 +370,8 @@ class _Step:
         if not self._indexed:
             return [-1] * missing
         busy = {index_of(pod) for pod in held} | self._done | self._failed
-        return [index for index in range(self._spec["completions"]) if index not in busy][:missing]
+        free = (index for index in range(self._spec["completions"]) if index not in busy)
+        return list(itertools.islice(free, missing))
 
     def _delay(self) -> float:
         """Return the seconds until a failed pod may be replaced."""

@@ -216,3 +216,40 @@ def test_older_kubectl_finds_the_schemas_in_the_form_that_it_asks_for(cluster: A
     assert {b"V1Job", b"V1JobSpec", b"V1PodSpec", b"v1beta1Experiment"} <= set(names)
     patched = [dict(_fields(each))[1] for _, each in _fields(document[8])]
     assert b"/apis/batch/v1/namespaces/{namespace}/jobs/{name}" in patched
+
+
+BATCH = "/apis/batch/v1/namespaces/default/jobs"
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        ("application/json", b"[" * 100_000),
+        ("application/yaml", b"[" * 5_000),
+        ("application/yaml", b"&a [*a]"),
+        ("application/yaml", b"a: &a [1, 1, 1, 1]\nb: &b [*a, *a, *a, *a]\nc: [*b, *b, *b, *b]\n"),
+    ],
+)
+def test_a_body_that_would_exhaust_the_reader_is_a_bad_request(cluster: Any, form: str, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {cluster.token}", "Content-Type": form}
+    answer = requests.post(f"{cluster.url}{BATCH}", body, headers=headers, verify=str(cluster.certificate), timeout=30)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
+def test_a_negative_limit_is_none(served: Served) -> None:
+    assert served.batch.list_namespaced_job("default", limit=-1).metadata._continue is None
+
+
+def test_a_job_of_a_billion_pods_has_as_many_as_there_is_room_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cloudtune_kubernetes.emulator import jobs
+
+    monkeypatch.setattr(jobs, "_AT_ONCE", 2)
+    monkeypatch.setattr(jobs, "_MOST_PODS", 5)
+    for mode in ("NonIndexed", "Indexed"):
+        many = 10**9 if mode == "NonIndexed" else 10**5
+        name = served.submit(job("sleep 30", parallelism=many, completions=many, completionMode=mode))
+        served.until(name, lambda each: each.status.active == 5)
+        assert len(served.pods(name)) == 5
+        served.batch.delete_namespaced_job(name, "default", propagation_policy="Background")
