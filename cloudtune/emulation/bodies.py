@@ -1,10 +1,12 @@
 """Reading of request bodies with a limit on their size; bodies above 256 kB go to disk."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import IO
+from typing import IO, Any
 
+from werkzeug.wrappers import Request as _Request
 from werkzeug.wsgi import get_input_stream
 
 from cloudtune.emulation.access import Environ
@@ -13,6 +15,23 @@ _IN_MEMORY = 256 * 1024
 """Bytes above which a body is kept on disk."""
 
 _CHUNK = 256 * 1024
+
+
+class _Json:
+    """Reads JSON for werkzeug, to which brackets alone, too, are no JSON."""
+
+    @staticmethod
+    def loads(text: str | bytes) -> Any:
+        try:
+            return json.loads(text)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+
+class Request(_Request):
+    """A request whose JSON may be anything."""
+
+    json_module: Any = _Json
 
 
 class TooLarge(Exception):

@@ -102,6 +102,16 @@ def test_those_who_have_the_credentials_are_let_in(emulator: Any, tmp_path: Path
             assert answer.status_code < 500, (method, path, answer.text)
 
 
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"a":' * 50_000], ids=["lists", "mappings"])
+def test_a_body_of_brackets_alone_is_the_callers_mistake(emulator: Any, body: str, tmp_path: Path) -> None:
+    for method, path, own, _ in requests_to(emulator, tmp_path):
+        if method not in ("POST", "PUT", "PATCH") or path == "/moto-api/reset":
+            continue
+        headers = {"Content-Type": "application/json", **own}
+        answer = requests.request(method, f"{address(emulator)}{path}", headers=headers, data=body, auth=right(emulator), verify=trust(emulator))  # fmt: skip
+        assert answer.status_code < 500, (method, path, answer.text[:300])
+
+
 def test_no_preflight_is_granted(emulator: Any, tmp_path: Path) -> None:
     wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-amz-target"}
     for origin in ("https://evil.example", address(emulator)):

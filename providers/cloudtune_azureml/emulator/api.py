@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from cloudtune.emulation.access import Environ, Refusal, bearer
+from cloudtune.emulation.bodies import Request
 from cloudtune.emulation.faults import Fault
 from cloudtune.emulation.serving import cut
 from cloudtune_azureml.emulator.blobs import ACCOUNT_PREFIX, PREFIX, Blobs, blob_error, container_of

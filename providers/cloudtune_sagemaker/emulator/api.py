@@ -54,6 +54,8 @@ class SageMakerOperations(SageMakerResponse):
             return super().call_action()
         except NotImplementedError:
             return _plainly(400, "UnknownOperationException", f"the emulator does not know {operation}")
+        except RecursionError:
+            return _plainly(400, "SerializationException", "the request is nested too deeply")
         except Exception as error:  # noqa: BLE001  # whatever goes wrong, a client gets an answer that it can read
             if not self._is_ours():
                 message = f"the emulator, which has moto's {operation}, cannot do this: {type(error).__name__}: {error}"

@@ -131,6 +131,9 @@ class Server(LoopbackServer):
             return _refused(service, "501 Not Implemented", "NotImplemented", message, respond)
         except ConnectionError:
             raise
+        except RecursionError:
+            message = "the request is nested too deeply"
+            return _refused(service, "400 Bad Request", "SerializationException", message, respond)
         except Exception as error:  # noqa: BLE001  # moto checks little of what it is sent
             message = f"moto cannot answer this request: {type(error).__name__}: {error}"
             if service == "s3":

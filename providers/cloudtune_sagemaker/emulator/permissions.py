@@ -65,7 +65,7 @@ class Request:
         """The members of a request in JSON; none of another one."""
         try:
             found = json.loads(self.body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -6,8 +6,9 @@ from typing import Any
 from google.protobuf import json_format
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
+from cloudtune.emulation.bodies import Request
 from cloudtune_vertex.emulator.errors import HTTP_STATUS, Refused
 from cloudtune_vertex.emulator.model import read
 from cloudtune_vertex.emulator.service import VERSIONS, JobServices

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from cloudtune.emulation.access import Environ, Refusal, bearer, new_secret, same
 from cloudtune.emulation.authority import CALLER, IDENTITY
+from cloudtune.emulation.bodies import Request
 
 TOKEN_PATH = "/token"  # noqa: S105  # a path
 """Where a client gets an access token for what its file of credentials says."""

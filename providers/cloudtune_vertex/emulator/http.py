@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from cloudtune.emulation.access import Application, Environ, Refusal
+from cloudtune.emulation.bodies import Request
 from cloudtune.emulation.faults import Fault
 from cloudtune.emulation.serving import LoopbackServer, cut
 from cloudtune_vertex.emulator.credentials import TOKEN_PATH, Tokens

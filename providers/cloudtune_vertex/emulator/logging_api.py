@@ -6,9 +6,10 @@ https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries
 import json
 from typing import Any
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from cloudtune.emulation.authority import CALLER, Ask, Authority
+from cloudtune.emulation.bodies import Request
 from cloudtune_vertex.emulator.entries import LogEntries
 from cloudtune_vertex.emulator.errors import denied
 from cloudtune_vertex.emulator.queries import BadQuery, compiled

@@ -25,11 +25,11 @@ from urllib.parse import quote
 import google_crc32c
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 from werkzeug.wsgi import wrap_file
 
 from cloudtune.emulation.authority import Ask, Authority
-from cloudtune.emulation.bodies import TooLarge, at_hand, receive
+from cloudtune.emulation.bodies import Request, TooLarge, at_hand, receive
 from cloudtune_vertex.emulator.buckets import BucketMissing, Buckets, Stored
 from cloudtune_vertex.emulator.permissions import message_of
 
