@@ -107,7 +107,10 @@ def test_what_katib_cannot_do_is_refused_with_its_place_and_what_to_do(
     ({"compute": {"instance": "ml.m5.large", "spot": True}}, "compute.spot"),
     ({"data": {"train": "s3://b/t"}}, "data.train"),
     ({"space": {"x": Float(low=0, high=0.9, scale="reverse_log")}}, "space.x.scale"),
-    ({"space": {"x": Float(low=1, high=9, scale="log")}, "strategy": {"type": "bayesian"}}, "space.x.scale"),
+    ({"space": {"x": Int(low=1, high=9, scale="log")}, "strategy": {"type": "bayesian"}}, "space.x.scale"),
+    ({"space": {"x": Float(low=1, high=9)}, "strategy": {"type": "bayesian"}}, "space.x.scale"),
+    ({"space": {"x": Float(low=0, high=9)}, "strategy": {"type": "bayesian"}}, "space.x.low"),
+    ({"space": {"x": Float(low=1, high=9, step=1)}, "strategy": {"type": "bayesian"}}, "space.x.step"),
     ({"space": {"x": Normal(mean=0, std=1, low=-1)}}, "space.x.low"),
     ({"space": {"x": Ordinal(values=("s", "m", "l"))}}, "space.x"),
     ({"space": {"x": Float(low=0.1, high=0.9, step=0.2)}, "strategy": {"type": "random"}}, "space.x.step"),
@@ -279,8 +282,9 @@ def test_what_is_not_carried_stands_in_the_first_lines_of_an_export(
 
 
 @pytest.mark.parametrize(("space", "algorithm"), [
-    ({"x": Float(low=0, high=1)}, "bayesianoptimization"),
-    ({"x": Float(low=1e-3, high=1, scale="log")}, "tpe"),
+    ({"x": Float(low=0, high=1)}, "tpe"),  # Katib's Bayesian search draws reals by their logarithm
+    ({"x": Float(low=1e-3, high=1, scale="log")}, "bayesianoptimization"),
+    ({"x": Int(low=1, high=9)}, "bayesianoptimization"),
     ({"x": Normal(mean=0, std=1)}, "tpe"),
 ])  # fmt: skip
 def test_a_strategy_that_is_left_open_is_one_of_katibs_that_learns(space: Any, algorithm: str) -> None:

@@ -2,7 +2,8 @@
 
 The meaning of a distribution is that of Katib's services: HyperOpt's (algorithms ``random`` and ``tpe``,
 pkg/suggestion/v1beta1/hyperopt/base_service.py) supports all distributions, Optuna's (``grid`` and
-``multivariate-tpe``) the uniform ones, the other services none.
+``multivariate-tpe``) the uniform ones, the other services none: skopt's (``bayesianoptimization``) takes every double as
+log-uniform.
 """
 
 import math
@@ -22,6 +23,9 @@ WITH_NORMALS = frozenset({"random", "tpe"})
 
 WITH_LOGS = WITH_NORMALS | {"grid", "multivariate-tpe"}
 """Algorithms that support log-uniform distributions."""
+
+BY_LOGARITHM = "bayesianoptimization"
+"""The algorithm that takes every double as log-uniform (pkg/suggestion/v1beta1/skopt/base_service.py)."""
 
 DEVIATIONS = 6
 """Standard deviations between the bounds of a normal parameter, whose mean is in the middle."""
@@ -204,14 +208,30 @@ def _losses_of_values(parameter: Categorical | Ordinal) -> Iterator[Loss]:
 def _losses_of_range(parameter: Float | Int, algorithm: str, levels: int | None) -> Iterator[Loss]:
     if parameter.scale == "reverse_log":
         yield ".scale", Support.APPROXIMATE, "Katib has no such scale: values are drawn uniformly"
-    if parameter.scale == "log" and algorithm not in WITH_LOGS:
-        message = f"Katib's {algorithm} draws uniformly whatever the distribution; random, tpe and grid heed it"
+    if algorithm == BY_LOGARITHM and isinstance(parameter, Float):
+        yield from _losses_by_logarithm(parameter)
+    elif parameter.scale == "log" and algorithm not in WITH_LOGS:
+        message = f"Katib's {algorithm} draws evenly whatever the distribution; random, tpe and grid heed it"
         yield ".scale", Support.APPROXIMATE, message
     if parameter.step is not None and algorithm in WITH_NORMALS and not _multiple(parameter.low, parameter.step):
         yield ".step", Support.APPROXIMATE, _MULTIPLES.format(algorithm=algorithm)
     endless = isinstance(parameter, Float) and parameter.step is None
     if algorithm == "grid" and endless and (levels is None or parameter.scale != "linear"):
         yield ".step", Support.UNSUPPORTED, "a grid of Katib takes steps of equal width; give the parameter a step"
+
+
+def _losses_by_logarithm(parameter: Float) -> Iterator[Loss]:
+    said = f"Katib's {BY_LOGARITHM} draws reals by their logarithm, whatever the distribution"
+    if parameter.low <= 0:
+        yield (
+            ".low",
+            Support.APPROXIMATE,
+            f"{said}, and 0 has none, so that it fails: begin above it, or use strategy hyperopt or random",
+        )
+    elif parameter.scale != "log":
+        yield ".scale", Support.APPROXIMATE, said
+    if parameter.step is not None:
+        yield ".step", Support.APPROXIMATE, f"Katib's {BY_LOGARITHM} heeds no step of reals"
 
 
 def _losses_of_normal(parameter: Normal | LogNormal, algorithm: str) -> Iterator[Loss]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ if LATE:
     from cloudtune_kubernetes.emulator import KubernetesEmulator
     from cloudtune_kubernetes.settings import KubernetesSettings
 
+KILLS = int(os.environ.get("CLOUDTUNE_TEST_KILLS", "6"))
 KINDS = ("jobs", "pods", "configmaps", "secrets", "services")
 LONG = "import time, cloudtune.trial as t\nt.report(score=t.params()['x'])\nprint('here', flush=True)\ntime.sleep(60)\n"
 
@@ -217,6 +219,39 @@ def test_what_a_killed_command_has_begun_goes_on_and_is_followed_again(
     assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 1)] * 6
     assert len(listed(emulator, "experiments")) == 1
     assert len(listed(emulator, "trials")) == 6
+    assert left(emulator) == {}
+
+
+@pytest.mark.complete
+def test_kills_at_any_moment_make_nothing_twice_and_lose_nothing(emulator: KubernetesEmulator, tmp_path: Path) -> None:
+    """kill -9 of whatever starts or follows the run, as often as it takes; the Experiment goes on meanwhile."""
+    kills, chance = 0, random.Random(5)
+    (tmp_path / "job.yaml").write_text(job_of(tmp_path, SLOW, limits={"trials": KILLS * 2, "parallel": 2}).to_yaml())
+    while True:
+        begun = api.runs(project=tmp_path)
+        words = ["resume", begun[0].id] if begun else ["run", "job.yaml", "--on", "k8s"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cloudtune", *words, "--quiet"], cwd=tmp_path, stdout=subprocess.DEVNULL
+        )
+        try:
+            assert process.wait(chance.uniform(1.0, 5.0) if kills < KILLS else 120.0) == 0
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    run = api.attach(project=tmp_path)
+    trials = run.trials()
+    assert (run.state, kills >= KILLS // 2, len(api.runs(project=tmp_path))) == (RunState.COMPLETED, True, 1)
+    assert [(trial.number, trial.state, trial.attempt) for trial in trials] == [
+        (number, TrialState.COMPLETED, 1) for number in range(KILLS * 2)
+    ]
+    assert sorted(trial.place for trial in trials) == sorted(
+        each["metadata"]["name"] for each in listed(emulator, "trials")
+    )
+    assert all(trial.metrics["score"] == trial.parameters["x"] for trial in trials)
+    assert [len(list(run.reports(trial.number))) for trial in trials] == [1] * len(trials)
+    assert len(listed(emulator, "experiments")) == 1
     assert left(emulator) == {}
 
 

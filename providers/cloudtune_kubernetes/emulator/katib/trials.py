@@ -219,6 +219,12 @@ def _file_of(trial: Object) -> str:
     return str(collector["source"]["fileSystemPath"]["path"])
 
 
+def _by_a_shell(words: list[str]) -> dict[str, list[str]]:
+    """Return how Katib's webhook starts a program: by a shell, which gets the words as they stand, without any quoting."""
+    own = 2 if words[0] in ("sh", "bash") and words[1:2] == ["-c"] else 0
+    return {"command": words[:2] if own else ["sh", "-c"], "args": [" ".join(words[own:])]}
+
+
 def _with_collector(trial: Object) -> Object:
     """Return the job of a trial, with the labels, the variable and the volume that Katib's webhook gives to its pods."""
     run, meta, path = trial["spec"]["runSpec"], trial["metadata"], _file_of(trial)
@@ -243,6 +249,8 @@ def _with_collector(trial: Object) -> Object:
     containers = []
     for each in pod["containers"]:
         container = {**each, "env": [*(each.get("env") or ()), {"name": "KATIB_TRIAL_NAME", "value": meta["name"]}]}
+        if each["name"] == trial["spec"]["primaryContainerName"] and each.get("command"):
+            container |= _by_a_shell([*each["command"], *(each.get("args") or ())])
         if path and each["name"] == trial["spec"]["primaryContainerName"]:
             mount = {"name": _VOLUME, "mountPath": str(PurePosixPath(path).parent)}
             container["volumeMounts"] = [*(each.get("volumeMounts") or ()), mount]
