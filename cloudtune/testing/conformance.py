@@ -29,7 +29,7 @@ from cloudtune.testing.submitting import submitting
 X = {"type": "float", "low": 0.0, "high": 1.0}
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 180.0) -> None:
     """Wait for a condition that other processes make true; fail the test after `seconds`."""
     until = time.monotonic() + seconds
     while not condition():
