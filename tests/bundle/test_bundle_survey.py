@@ -42,6 +42,8 @@ profiles = ["aws", "local"]
 """
 REMOTE = ["aws", "gcp", "azure", "cluster", "both"]
 EVERYWHERE = ["local", *REMOTE]
+HERE_AND_FAR = ["local", "aws", *(pytest.param(each, marks=pytest.mark.complete) for each in REMOTE[1:])]
+"""Where commands are read, which is the same everywhere."""
 
 
 def job_of(**trial: Any) -> TuningJob:
@@ -82,7 +84,7 @@ def test_a_source_that_is_not_there_is_refused_with_what_may_be_meant(base: Path
     assert "write source: ." in refusals(base, on, source="train.py", command="python train.py")
 
 
-@pytest.mark.parametrize("on", EVERYWHERE)
+@pytest.mark.parametrize("on", HERE_AND_FAR)
 @pytest.mark.parametrize(
     ("command", "meant"),
     [
@@ -108,7 +110,7 @@ def test_a_mistyped_command_is_refused_with_what_may_be_meant(base: Path, on: st
     assert meant in refusals(base, on, source=".", command=command)
 
 
-@pytest.mark.parametrize("on", EVERYWHERE)
+@pytest.mark.parametrize("on", HERE_AND_FAR)
 @pytest.mark.parametrize(
     "command",
     [

@@ -110,7 +110,7 @@ def test_what_a_driver_that_died_at_the_very_end_could_not_forget_is_forgotten(t
     assert not kept.exists()
 
 
-@pytest.mark.parametrize("strategy", ["random", "bayesian"])
+@pytest.mark.parametrize("strategy", ["random", pytest.param("bayesian", marks=pytest.mark.complete)])
 def test_a_pool_of_workers_survives_its_driver_too(tmp_path: Path, strategy: str) -> None:
     """In a pool nothing can be taken over: trials that were running run again, finished ones do not."""
     code = f"""

@@ -85,6 +85,11 @@ def test_machines_start_once_a_slot_however_many_trials_there_are(
         assert resources(emulator) == []
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["sagemaker", *(pytest.param(each, marks=pytest.mark.complete) for each in ("vertex", "azureml"))],
+    indirect=True,
+)
 def test_without_that_they_start_for_each_trial(
     place: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,7 +102,7 @@ def test_a_look_costs_two_calls_and_one_for_each_trial_that_logged(
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("mode", ["managed", "driven"])
+@pytest.mark.parametrize("mode", ["managed", pytest.param("driven", marks=pytest.mark.complete)])
 def test_a_job_whose_making_was_not_answered_is_found(
     mode: str, emulator: AzureMlEmulator, submit: Submit, tmp_path: Path
 ) -> None:

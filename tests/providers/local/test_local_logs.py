@@ -208,7 +208,9 @@ def chatty(x: float) -> float:
     return x
 
 
-@pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "pool"])
+@pytest.mark.parametrize(
+    "isolate", [pytest.param(True, id="isolated", marks=pytest.mark.complete), pytest.param(False, id="pool")]
+)
 def test_a_function_keeps_as_much_of_its_output_as_a_program(isolate: bool, tmp_path: Path) -> None:
     run = tune(
         chatty,
