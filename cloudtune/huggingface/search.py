@@ -48,7 +48,8 @@ def hyperparameter_search(
         RuntimeError: the Trainer has no ``model_init``.
         ValueError: a direction is neither ``minimize`` nor ``maximize``.
         TypeError: `hp_space` asks for nothing that can be searched; the Trainer is distributed or bound to DeepSpeed, or holds
-            what cannot be handed to a trial; a place other than this machine is asked for; says what to do.
+            what cannot be handed to a trial; a place other than this machine, or the strategy ``population``, is asked for; says
+            what to do.
         ConfigError: Transformers is not installed.
         SpecError: the space or an option is not valid.
         NoGoodTrial: no trial has a result.
@@ -100,6 +101,12 @@ def _check(trainer: Any, directions: Sequence[str], options: Mapping[str, Any]) 
     for name in ("on", "emulate", "rehearse"):
         if options.get(name):
             raise TypeError(f"{name}={options[name]!r} takes more than a Trainer in this process; {instead}")
+    strategy = options.get("strategy", "auto")
+    kind = strategy.get("type") if isinstance(strategy, Mapping) else getattr(strategy, "type", strategy)
+    if kind == "population":
+        raise TypeError(
+            f"strategy='population' begins trials with others' checkpoints, and here each has its own; {instead}"
+        )
     if trainer.args.world_size > 1:
         raise TypeError(
             f"the Trainer is one of {trainer.args.world_size} processes, and a trial here has one; {instead}"

@@ -71,6 +71,8 @@ def _trainer(**given: Any) -> Any:
     (SimpleNamespace(model_init=None), {}, RuntimeError, "give the Trainer model_init="),
     (_trainer(), {"direction": "min"}, ValueError, "minimize or maximize, not 'min'"),
     (_trainer(), {"on": "aws"}, TypeError, "on='aws' takes more than a Trainer.*TuneCallback"),
+    (_trainer(), {"strategy": "population"}, TypeError, "others' checkpoints"),
+    (_trainer(), {"strategy": {"type": "population"}}, TypeError, "others' checkpoints"),
     (_trainer(world_size=2), {}, TypeError, "one of 2 processes"),
     (_trainer(deepspeed={}), {}, TypeError, "DeepSpeed"),
 ])  # fmt: skip
