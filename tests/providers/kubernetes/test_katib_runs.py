@@ -161,6 +161,27 @@ def test_an_image_that_cannot_be_pulled_fails_its_trials_soon_and_says_so(
 
 
 @pytest.mark.complete
+def test_suggestions_that_fail_say_why_and_leave_no_trial_behind(
+    emulator: KubernetesEmulator, submit: Submit, tmp_path: Path
+) -> None:
+    run = submit(job_of(tmp_path, LONG))
+    name = run.record.native["job"]
+    wait_until(lambda: len(listed(emulator, "pods")) == 2)
+    cluster, why = (
+        cluster_of(emulator),
+        "ValidateAlgorithmSettings Error: n_initial_points should be great or equal than zero",
+    )
+    for kind, message in (("suggestions", why), ("experiments", "Suggestion has failed")):
+        failed = {"type": "Failed", "status": "True", "reason": "Failed", "message": message}
+        body = {"status": {"conditions": [failed]}}
+        cluster.call("failing", "PATCH", f"{cluster.path(kind, name)}/status", body=body)
+    assert run.wait() is RunState.FAILED
+    assert run.record.reason == why
+    assert {trial.state for trial in run.trials()} == {TrialState.CANCELLED}
+    assert left(emulator) == {}
+
+
+@pytest.mark.complete
 def test_a_distributed_trial_is_measured_at_rank_0(submit: Submit, tmp_path: Path) -> None:
     script = (
         "import os, cloudtune.trial as t\nt.report(score=float(os.environ['WORLD_SIZE']) + float(os.environ['RANK']))\n"
