@@ -17,6 +17,9 @@ AUTO = "auto"
 
 CLIENT_HINT = "ray://HOST:10001 as the address"
 
+_MODULES = {"vertex_ray": "pip install 'google-cloud-aiplatform[ray]', with the cluster's version of Ray"}
+"""What brings the modules of other addresses (`ray.client_builder`)."""
+
 _LOOPBACK = {"127.0.0.1", "localhost", "::1", "[::1]"}
 _LONGEST = 300
 _CONNECT_TIMEOUT = 5.0
@@ -150,7 +153,7 @@ def _amount(name: str, amount: float, most: float) -> str:
 
 def _same(wanted: str, address: str) -> bool:
     """Return whether a wanted address may be that of the present connection."""
-    if wanted == AUTO or wanted.startswith("ray://"):
+    if wanted == AUTO or "://" in wanted:
         return True  # only the head knows which cluster that is
     (host, _, port), (known, _, known_port) = wanted.rpartition(":"), address.rpartition(":")
     return port == known_port and (host == known or host in _LOOPBACK or known in _LOOPBACK)
@@ -185,6 +188,10 @@ def _why_not(address: str, error: Exception) -> str:
     )
     if "Version mismatch" in text:
         return f"the cluster at {address} does not fit: " + " ".join(text.split())
+    if text.startswith("Module: "):  # Ray has the module NAME connect to NAME://…
+        module = address.partition("://")[0]
+        hint = _MODULES.get(module, "cloudtune itself knows ray://, http://, https:// and kuberay://")
+        return f"the module {module}, which {address} is for, cannot be imported ({error.__cause__}): {hint}"
     if address == AUTO and isinstance(error, OSError):
         return f"there is no Ray cluster on this machine; {start}"
     if isinstance(error, OSError) and error.strerror:

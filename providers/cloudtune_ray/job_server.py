@@ -10,8 +10,9 @@ import json
 import time
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.bundle.tree import tree_of
 from cloudtune.driver.interrupt import Condition
@@ -25,6 +26,7 @@ from cloudtune.provider.http_api import HttpApi, HttpSettings
 from cloudtune.provider.interface import Finding
 from cloudtune.provider.managed_plan import MANAGED_SUPPORT, carry_fields
 from cloudtune.provider.managed_run import Tuner
+from cloudtune.provider.settings import Text
 from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.units import format_size
@@ -32,15 +34,17 @@ from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.store.secrets import MASK, keep_environment, kept_environment
 from cloudtune.store.store import RunStore
 from cloudtune.trial import data_variable
+from cloudtune_ray.job_log import JobLog
+from cloudtune_ray.settings import KUBERAY
+
+if TYPE_CHECKING:
+    from cloudtune_ray.kuberay import KubeRay
 
 MOST = 500 << 20
 """Bytes of a package that a cluster takes (`ray._private.runtime_env.packaging.GCS_STORAGE_MAX_SIZE`)."""
 
 _BUNDLE = "bundle"
 """Folder of the driver's run with what travels."""
-
-_LOG_SHARE = 10
-"""A log, which is told whole each time, is read again after so many times what the last read took."""
 
 _DISMISSED = 120.0
 """Seconds after which a job that ends slots is given up: it takes some 20 at most, and waits for as long as the head has no room."""
@@ -89,13 +93,20 @@ for each in actors:
 """Ends the actors of a run whose names begin so; they may have ended meanwhile."""
 
 
+class JobServerSettings(HttpSettings):
+    """The settings of a job server; its endpoint may be a RayCluster's name (`KUBERAY`)."""
+
+    context: Text = None
+    """The context of the kubeconfig, for a RayCluster; null for its current one."""
+
+
 class JobServer(CloudProvider):
     """Runs drivers as jobs of a Ray cluster."""
 
     name, service, support = "ray", "the job server of Ray", SUPPORT
     summary = "a Ray cluster's job server"
-    settings_type = HttpSettings
-    _settings: HttpSettings
+    settings_type = JobServerSettings
+    _settings: JobServerSettings
 
     def plan(self, job: TuningJob) -> Plan:
         ledger = Ledger(self.name)
@@ -181,10 +192,29 @@ class JobServer(CloudProvider):
             said = self.api.ask("GET", f"api/jobs/{job}/logs")["logs"]
             raise ProviderError(f"the slots of the run could not be ended: {said.strip()[-300:]}")
 
-    @property
+    @cached_property
     def api(self) -> HttpApi:
-        """The server itself."""
-        return HttpApi(self.service, self.endpoint, self._settings.token)
+        """The server itself.
+
+        Raises:
+            ConfigError: there is no cluster of the name.
+            ProviderError: its place cannot be asked for.
+        """
+        named = self._named
+        return HttpApi(self.service, self.endpoint, self._settings.token) if named is None else named.dashboard()
+
+    @property
+    def _named(self) -> "KubeRay | None":
+        """The RayCluster that the server is of, where its name is known and not its address."""
+        if not (self.endpoint or "").startswith(KUBERAY):
+            return None
+        from cloudtune_ray.kuberay import KubeRay  # noqa: PLC0415  # few clusters are reached so
+
+        return KubeRay(self.endpoint or "", self._settings.context, self._settings.token)
+
+    def addresses(self) -> Mapping[str, str]:
+        named = self._named
+        return super().addresses() if named is None else {self.service: named.server}
 
 
 def packed(places: Mapping[str, Path]) -> bytes:
@@ -232,15 +262,7 @@ class DriverJob(Tuner):
         return JobSnapshot(state, began, elapsed, reason, [] if 0 in done else [trial])
 
     def lines(self, trial: Trial, over: Condition) -> Iterator[str]:
-        count, last = 0, False
-        while not last:
-            last, began = over(), time.monotonic()
-            text: str = self._api.ask("GET", f"api/jobs/{trial.place}/logs")["logs"] or ""
-            whole = text if last else text[: text.rfind("\n") + 1]
-            yield from whole[count:].splitlines()
-            count = len(whole)
-            if not last:
-                time.sleep(max(self.brief.soon, _LOG_SHARE * (time.monotonic() - began)))
+        return JobLog(self._api, trial.place, self.brief.soon).lines(over)
 
     def files(self, trial: Trial, target: Path) -> list[Path]:  # noqa: ARG002  # a job leaves its log alone
         raise TrialError("a driver on Ray leaves what it printed, which has been read")

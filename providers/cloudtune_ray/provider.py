@@ -15,14 +15,19 @@ from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.secrets import kept_environment
 from cloudtune_ray.native import RayJob
-from cloudtune_ray.settings import RaySettings
+from cloudtune_ray.settings import KUBERAY, RaySettings
 from cloudtune_ray.support import SUPPORT
 from cloudtune_ray.translate import PROVIDER, ActorOptions, translate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
     from cloudtune.bundle.survey import Where
     from cloudtune.driver.launcher import Launcher
     from cloudtune.provider.interface import Provider
+    from cloudtune.provider.permissions import Mode
     from cloudtune.store.store import RunStore
     from cloudtune_ray.cluster import Cluster
     from cloudtune_ray.job_server import JobServer
@@ -34,6 +39,7 @@ class RayProvider(DrivenProvider):
     name = PROVIDER
     summary = "a Ray cluster"
     support = SUPPORT
+    policy_format = "yaml"
 
     def _cluster(self) -> "Cluster":
         from cloudtune_ray.cluster import Cluster  # noqa: PLC0415  # a plan needs no cluster
@@ -58,10 +64,17 @@ class RayProvider(DrivenProvider):
     def _job_server(self) -> "JobServer":
         from cloudtune_ray.job_server import JobServer  # noqa: PLC0415  # few clusters are reached so
 
-        token = self._settings.token
-        return JobServer(
-            {"endpoint": self._settings.job_server, "poll": 2.0, **({} if token is None else {"token": token})}
-        )
+        settings = self._settings
+        said = {"endpoint": settings.job_server, "token": settings.token, "context": settings.context}
+        return JobServer({"poll": 2.0, **{name: value for name, value in said.items() if value is not None}})
+
+    def policy(self, mode: "Mode | None" = None) -> "Mapping[str, JsonValue]":
+        address = self._settings.job_server or ""
+        if not address.startswith(KUBERAY):
+            return super().policy(mode)
+        from cloudtune_ray.kuberay import KubeRay, role  # noqa: PLC0415  # few clusters are reached so
+
+        return {"caller": role(KubeRay(address, self._settings.context))}
 
     def plan(self, job: TuningJob) -> Plan:
         return translate(job, self.mounts)

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from cloudtune.provider.settings import Settings, Text
 
+KUBERAY = "kuberay://"
+"""The beginning of the address of a RayCluster by its name."""
+
 
 class RaySettings(Settings):
     """What a profile may say besides ``provider = "ray"``; from the environment everything comes as text."""
@@ -17,8 +20,11 @@ class RaySettings(Settings):
     """``HOST:PORT`` of the cluster's head, from a machine of the cluster, or ``ray://HOST:10001`` from elsewhere.
 
     Null: what RAY_ADDRESS says, else the cluster that was started on this machine. ``http://HOST:8265``, a dashboard: the
-    driver runs in the cluster, as a job.
+    driver runs in the cluster, as a job. ``kuberay://NAMESPACE/NAME``: the same with the dashboard of a RayCluster, which is
+    reached through the API server of its Kubernetes.
     """
+    context: Text = None
+    """The context of the kubeconfig, for ``kuberay://``; null for its current one, or within a pod its service account."""
     token: Text = None
     """Lets its bearer in at the dashboard; null for one that asks for none."""
     namespace: Annotated[str, Field(min_length=1)] = "cloudtune"
@@ -27,7 +33,7 @@ class RaySettings(Settings):
     @property
     def job_server(self) -> str | None:
         """The address of a dashboard that takes jobs; None for a cluster that is reached directly."""
-        return self.address if (self.address or "").startswith(("http://", "https://")) else None
+        return self.address if (self.address or "").startswith(("http://", "https://", KUBERAY)) else None
 
     @property
     def wanted(self) -> str:

@@ -3,11 +3,12 @@
 import atexit
 import contextlib
 import functools
+import json
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,12 @@ class Head:
 
 @contextlib.contextmanager
 def head(
-    folder: Path, *, dashboard: bool = False, python: Path = Path(sys.executable), **environment: str
+    folder: Path,
+    *,
+    dashboard: bool = False,
+    python: Path = Path(sys.executable),
+    worker: Mapping[str, float] | None = None,
+    **environment: str,
 ) -> Iterator[Head]:
     """A cluster as a user starts it, with a Ray Client server, and maybe a dashboard; ended with all of its processes.
 
@@ -131,8 +137,21 @@ def head(
         folder: for its log.
         dashboard: whether it has one.
         python: that has Ray.
+        worker: the resources of the nodes, two at most, that Ray's own autoscaler starts where they are asked for, by its provider of
+            nodes that are processes of this machine; None for a cluster of fixed size.
         environment: more variables.
     """
+    process, made = _patiently(lambda: _head(folder, dashboard, python, worker, environment))
+    try:
+        yield made
+    finally:
+        _end(process)
+
+
+def _head(
+    folder: Path, dashboard: bool, python: Path, worker: Mapping[str, float] | None, environment: Mapping[str, str]
+) -> tuple[Any, Head]:
+    """Start a head; see `head`. Its process, once it listens."""
     import psutil
 
     ports = free_ports(5)
@@ -142,22 +161,72 @@ def head(
         f"--dashboard-port={ports[2]}", f"--dashboard-agent-listen-port={ports[3]}", f"--dashboard-agent-grpc-port={ports[4]}",
         "--min-worker-port=0", "--max-worker-port=0",
     ]  # fmt: skip
+    if worker is not None:
+        (folder / "autoscaling.json").write_text(json.dumps(_growth(f"127.0.0.1:{ports[0]}", worker)))
+        command.append(f"--autoscaling-config={folder / 'autoscaling.json'}")
+        environment = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", **environment}
     with (folder / "head.log").open("wb") as log:
         path = os.pathsep.join([str(python.parent), os.environ["PATH"]])  # a job's python is that of Ray
         process = psutil.Popen(
             command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **environment, "PATH": path}
         )
     try:
-        made = Head(f"127.0.0.1:{ports[0]}", f"ray://127.0.0.1:{ports[1]}", f"http://127.0.0.1:{ports[2]}")
         for port in [*ports[:2], *([ports[2]] if dashboard else [])]:
             _wait_for(port, process, folder / "head.log")
-        yield made
-    finally:
-        everything = [*process.children(recursive=True), process]
-        for each in everything:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        psutil.wait_procs(everything, timeout=100)
+    except BaseException:
+        _end(process)
+        raise
+    return process, Head(f"127.0.0.1:{ports[0]}", f"ray://127.0.0.1:{ports[1]}", f"http://127.0.0.1:{ports[2]}")
+
+
+def _end(process: Any) -> None:
+    """End a process with all that it started."""
+    import psutil
+
+    everything = [*process.children(recursive=True), process] if process.is_running() else [process]
+    for each in everything:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(everything, timeout=100)
+
+
+def _growth(address: str, worker: Mapping[str, float]) -> dict[str, Any]:
+    """The configuration of a cluster that grows (`ray.autoscaler.ray-schema.json`), as `ray.cluster_utils.AutoscalingCluster` makes it."""
+    provider = {
+        "type": "fake_multinode",
+        "gcs_address": address,
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
+    }
+    kinds = {
+        "ray.head.default": {"resources": {"CPU": 2}, "node_config": {}, "max_workers": 0},
+        "big": {"resources": dict(worker), "node_config": {}, "min_workers": 0, "max_workers": 2},
+    }
+    about = {
+        "cluster_name": "growing",
+        "max_workers": 2,
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 5,
+        "auth": {},
+        "docker": {},
+    }
+    commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    files = {
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        "file_mounts_sync_continuously": False,
+        "rsync_exclude": [],
+        "rsync_filter": [],
+    }
+    none = {f"{name}_commands": list[str]() for name in commands}
+    return {
+        **about,
+        **none,
+        **files,
+        "provider": provider,
+        "available_node_types": kinds,
+        "head_node_type": "ray.head.default",
+    }
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,6 +1,8 @@
 """Runs on a real Ray cluster whose nodes, drivers, slots and keepers die."""
 
+import random
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +153,54 @@ def _processes_in(project: Path) -> list[psutil.Process]:
         if "train.py" in words and str(project) in words:
             found.append(process)
     return found
+
+
+DIARY = """
+import pathlib, time
+import cloudtune.trial as trial
+
+diary = pathlib.Path(trial.params()["folder"]) / "diary"
+
+def note(what):
+    with diary.open("a") as file:
+        file.write(f"{what} {trial.number()} {trial.attempt()}\\n")
+
+note("begin")
+for step in range(1, 4):
+    trial.report(score=trial.params()["x"] * step, step=step)
+    time.sleep(0.1)
+note("end")
+"""
+
+
+def lines_of(diary: Path) -> list[str]:
+    return diary.read_text().splitlines() if diary.exists() else []
+
+
+@pytest.mark.complete
+@pytest.mark.timeout(1800)
+def test_thirty_kills_of_the_driver_lose_nothing_and_run_nothing_twice(job: Any, made: Any, project: Path) -> None:
+    trials, kills, chance = 100, 0, random.Random(7)
+    place = {"folder": {"type": "constant", "value": str(project)}}
+    run = made(job(DIARY, space=place, limits={"trials": trials, "parallel": 2}))
+    while kills < 30:
+        until = min(len(lines_of(project / "diary")) + chance.randrange(4), 2 * trials - 2)
+        with driver_of_its_own(run, project) as driver:
+            wait_until(lambda until=until: len(lines_of(project / "diary")) >= until, seconds=120)
+            time.sleep(chance.random() / 2)
+            driver.kill()
+            driver.wait()
+        kills += 1
+        assert run.state is RunState.INTERRUPTED, f"after {kills} kills"
+    assert run.wait() is RunState.COMPLETED
+    assert [(trial.number, trial.state) for trial in run.trials()] == [
+        (number, TrialState.COMPLETED) for number in range(trials)
+    ]
+    lines = [line.split() for line in lines_of(project / "diary")]
+    began, ended = ([(number, attempt) for what, number, attempt in lines if what == kind] for kind in ("begin", "end"))
+    assert len(began) == len(set(began)), "no attempt began twice"
+    assert sorted(int(number) for number, _ in ended) == list(range(trials)), "each trial came to its end once"
+    for trial in run.trials():
+        last = [report.step for report in run.reports(trial.number) if report.attempt == trial.attempt]
+        assert last == [1, 2, 3]
+    assert not actors_of(run)

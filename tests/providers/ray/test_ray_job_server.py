@@ -1,12 +1,15 @@
 """The REST interface of a cluster's dashboard, as far as a driver's job needs it: without a cluster."""
 
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from cloudtune.errors import ConfigError
+from cloudtune.errors import ConfigError, ProviderError
 from cloudtune.spec.job import TuningJob
 from cloudtune_ray.cluster import Cluster
 from cloudtune_ray.job_server import _STATES, JobServer, packed
@@ -41,6 +44,28 @@ def test_a_process_outside_of_the_cluster_does_not_connect_to_a_dashboard(monkey
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(ConfigError, match="is a dashboard"):
         Cluster(RaySettings(address=ADDRESS))
+
+
+def test_addresses_of_modules_are_left_to_ray_which_has_them_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    asked: list[str] = []
+
+    class ClientBuilder:
+        def __init__(self, address: str) -> None:
+            asked.append(address)
+
+        def __getattr__(self, name: str) -> Any:
+            raise ConnectionError("nobody is there")
+
+    monkeypatch.setitem(sys.modules, "made_up_ray", SimpleNamespace(ClientBuilder=ClientBuilder))
+    with pytest.raises(ProviderError, match="the Ray cluster at made_up_ray://a/b .*nobody is there"):
+        Cluster(RaySettings(address="made_up_ray://a/b"))
+    assert asked == ["a/b"]
+    with pytest.raises(ProviderError, match="the module nowhere_ray, .* cannot be imported .*kuberay://"):
+        Cluster(RaySettings(address="nowhere_ray://x"))
+    monkeypatch.setitem(sys.modules, "vertex_ray", None)
+    with pytest.raises(ProviderError, match=r"pip install 'google-cloud-aiplatform\[ray\]'"):
+        Cluster(RaySettings(address="vertex_ray://projects/p/locations/l/persistentResources/r"))
 
 
 def test_a_driver_is_planned_as_a_job_whose_secrets_are_masked(tmp_path: Path) -> None:
