@@ -39,9 +39,10 @@ class BayesianSearch(UniqueStrategy):
 
     Args:
         space: what to search.
-        startup: quasi-random trials before the model decides; None for two per dimension, from 5 to 20, and at most
-            a third of the budget, of several objectives two thirds. Trials of earlier runs count. Where related experiments give hints, their best
-            trials come first instead, until three have ended.
+        startup: quasi-random trials before the model decides; None for one per dimension and one more, from 5 to 20, and at
+            most a third of the budget; with constraints two per dimension, and so of several objectives, of these at most two
+            thirds of the budget. Trials of earlier runs count. Where related experiments give hints, their best trials come
+            first instead, until three have ended.
         prior: where good values are expected, by parameter: the first trial has these values, and the others of the
             start, and of the model, lie the nearer to them the fewer trials have ended (see `cloudtune.search.beliefs`).
         cost_aware: whether cheap trials come first where the budget does not suffice for all (see `cloudtune.search.frugal`).
@@ -61,7 +62,8 @@ class BayesianSearch(UniqueStrategy):
     ) -> None:
         super().__init__(space, **context)
         searched = sum(dimension.axis.size != 1 for dimension in space.dimensions)
-        default = min(max(5, 2 * searched), 20)
+        wanted = searched + 1 if self.objectives == 1 and not self.constraints else 2 * searched
+        default = min(max(5, wanted), 20)
         share = _START if self.objectives == 1 else _START_OF_SEVERAL
         self.startup = startup or (default if self.budget is None else max(3, min(default, int(self.budget * share))))
         self._cost_aware = cost_aware

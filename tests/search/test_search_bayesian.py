@@ -341,6 +341,18 @@ def test_leaving_one_out_is_what_it_says() -> None:
     assert gp.Posterior(data, hyper).leave_one_out() == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("dimensions", "budget", "more", "expected"),
+    [(2, None, {}, 5), (5, None, {}, 6), (10, 60, {}, 11), (10, 12, {}, 4), (40, None, {}, 20),
+     (5, None, {"objectives": 2}, 10), (5, None, {"constraints": 1}, 10), (5, 6, {"objectives": 2}, 4)],
+)  # fmt: skip
+def test_the_start_is_one_trial_a_dimension_and_one_more_where_one_model_learns(
+    dimensions: int, budget: int | None, more: dict[str, int], expected: int
+) -> None:
+    space = Space({f"x{index}": Float(low=0, high=1) for index in range(dimensions)})
+    assert BayesianSearch(space, seed=0, budget=budget, **more).startup == expected
+
+
 def test_pending_trials_take_away_doubt_and_add_no_hope() -> None:
     encoding, posterior = _posterior(10, Space(MIXED), 1)
     waiting = encoding.features(encoding.snap(np.random.default_rng(8).random((3, encoding.size))))
