@@ -13,8 +13,8 @@ import yaml
 from late import LATE
 
 from cloudtune.cli.app import run_app
-from cloudtune.errors import ConfigError, ProviderError
-from cloudtune_ray.kuberay import KubeRay
+from cloudtune.errors import ConfigError, CredentialError, ProviderError
+from cloudtune_ray.kuberay import KubeRay, role
 from cloudtune_ray.provider import RayProvider
 from cloudtune_ray.settings import RaySettings
 
@@ -160,12 +160,34 @@ def test_the_least_role_is_printed(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cloudtune.toml").write_text('[profiles.k]\nprovider = "ray"\naddress = "kuberay://team/mine"\n')
     assert run_app(["check", "--on", "k", "--policy", "--for", "caller"]) == 0
-    role = yaml.safe_load(capsys.readouterr().out)
-    assert role["metadata"] == {"name": "cloudtune", "namespace": "team"}
-    assert [rule["resourceNames"] for rule in role["rules"]] == [["mine"], ["mine-head-svc:dashboard"]]
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["metadata"] == {"name": "cloudtune", "namespace": "team"}
+    assert [rule["resourceNames"] for rule in printed["rules"]] == [["mine"], ["mine-head-svc:dashboard"]]
     assert kubernetes.asked == [], "it is printed without asking"
     assert run_app(["check", "--on", "ray", "--policy"]) != 0
     assert "take no permissions" in capsys.readouterr().err
+
+
+@pytest.mark.complete
+def test_a_cluster_is_found_over_tls_in_the_emulator_of_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kubernetes import client
+
+    from cloudtune_kubernetes.emulator import KubernetesEmulator
+    from cloudtune_kubernetes.emulator.kinds import Kind
+
+    with KubernetesEmulator(namespace="team") as emulator:
+        emulator.registry.kinds.add(Kind("ray.io", "v1", "RayCluster", "rayclusters"))
+        made = client.CustomObjectsApi(emulator.client())
+        made.create_namespaced_custom_object("ray.io", "v1", "team", "rayclusters", CLUSTER)
+        monkeypatch.setenv("KUBECONFIG", str(emulator.kubeconfig))
+        found = KubeRay("kuberay://mine")
+        assert found.cluster()["spec"] == CLUSTER["spec"]
+        assert found.dashboard().url("api/version") == f"{emulator.url}{PROXY}/api/version"
+        emulator.enforce({"caller": role(found)})
+        assert found.cluster()["metadata"]["name"] == "mine"
+        emulator.enforce({"caller": role(KubeRay("kuberay://team/other"))})
+        with pytest.raises(CredentialError, match="403"):
+            found.cluster()
 
 
 @pytest.mark.complete
