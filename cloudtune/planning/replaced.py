@@ -14,7 +14,8 @@ _PARALLEL = "limits.parallel"
 def note_replaced(ledger: Ledger, job: TuningJob, native_at: str, before: Any, after: Any) -> None:
     """Note each field whose value native settings replaced by another one.
 
-    A limit is refused: the run's end, the machine-hours and the cost that the plan says go by the field of the spec.
+    A limit is refused, and spot machines: the run's end, the machine-hours and the cost that the plan says go by the field
+    of the spec.
     Only single values are compared: lists and mappings are merged, so that what the spec says is still there.
 
     Args:
@@ -41,7 +42,7 @@ def note_replaced(ledger: Ledger, job: TuningJob, native_at: str, before: Any, a
         where = f"{native_at}.{target}"
         if theirs is None:
             ledger.note(path, Support.APPROXIMATE, f"{where} takes it out of the request: the service's default counts")
-        elif path.startswith("limits."):
+        elif path.startswith("limits.") or path == "compute.spot":  # whose machines cost a third
             why = "the run's end and its greatest cost go by this field: say it here, and take that away"
             ledger.note(path, Support.UNSUPPORTED, f"{where} says {theirs!r} in its place, but {why}", target)
         else:

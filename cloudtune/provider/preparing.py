@@ -1,6 +1,5 @@
 """Prepare a run in the store from a job, without starting it."""
 
-import contextlib
 import json
 import secrets
 import time
@@ -78,9 +77,8 @@ def prepare_in(
         UnsupportedError: the provider cannot run the job as it stands.
         SpecError: the job names files that are not there.
     """
-    if run_id is not None:
-        with contextlib.suppress(RunNotFound):  # as it should be: the id is new
-            return store.run(run_id)
+    if run_id is not None and store.path.exists() and run_id in store.ids():  # not one of which it is the beginning
+        return RunStore(store, run_id)
     ported, plan = planned(provider, job)
     found = provider.survey(ported, base, pickled="pickle" in (native or {}))
     plan = plan.with_notes(found.notes)

@@ -23,6 +23,11 @@ class Damage(ValueError):  # internal: `RunStore` turns it into `DamagedRun`
     """A value that cloudtune did not write."""
 
 
+def is_folder(run_id: str) -> bool:
+    """Return whether a run's id is the name of a folder below the others', or a path of several, as an attached job's may be."""
+    return not {"", ".", ".."} & set(run_id.split("/")) and "\0" not in run_id
+
+
 def run_record(row: tuple[Any, ...]) -> RunRecord:
     """Return the record of a row with `RUN_COLUMNS`.
 
@@ -32,7 +37,7 @@ def run_record(row: tuple[Any, ...]) -> RunRecord:
     values = dict(zip(RUN_COLUMNS, row, strict=True))
     for name in _TEXTS:
         _check(name, values[name], str)
-    if {"", ".", ".."} & set(values["id"].split("/")):  # an attached job's id may be a path
+    if not is_folder(values["id"]):
         raise Damage("its id is no name of a folder")
     for name in ("created", "elapsed"):
         _check(name, values[name], float, int)

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cloudtune.errors import DamagedRun, RunBusy, RunNotFound, StoreError, TrialError
+from cloudtune.errors import ConfigError, DamagedRun, RunBusy, RunNotFound, StoreError, TrialError
 from cloudtune.errors.masking import masked_text
 from cloudtune.store import STORE
 from cloudtune.store.commands import command, command_in
@@ -29,6 +29,7 @@ from cloudtune.store.rows import (
     Damage,
     charges_text,
     event_of,
+    is_folder,
     report_of,
     run_record,
     trial_of,
@@ -100,7 +101,11 @@ class Store:
             return columns(self.database, table, names)
 
     def create(self, record: RunRecord) -> "RunStore":
-        """Add a run, and write it to the store's own file: it then survives the loss of the write-ahead log."""
+        """Add a run, and write it to the store's own file: it then survives the loss of the write-ahead log.
+
+        Raises ConfigError for an id that is no name of a folder, or that commands read as something else."""
+        if not is_folder(record.id) or record.id == "latest" or record.id.startswith("-"):
+            raise ConfigError(f"{record.id!r} cannot be the id of a run; use letters, digits, - and _")
         row = {column: getattr(record, column) for column in RUN_COLUMNS}
         row |= {"state": record.state.value, "native": _dumps(dict(record.native))}
         row["emulators"] = _dumps({name: dict(each) for name, each in record.emulators.items()})
@@ -432,20 +437,15 @@ class RunStore:
             database = self.store.database
             database.execute("BEGIN IMMEDIATE")
             try:
-                for table, column in (
-                    ("enqueued", "run"),
-                    ("events", "run"),
-                    ("notices", "run"),
-                    ("reports", "run"),
-                    ("trials", "run"),
-                    ("runs", "id"),
-                ):
+                for table in ("enqueued", "events", "notices", "reports", "trials", "runs"):
+                    column = "id" if table == "runs" else "run"
                     database.execute(f"DELETE FROM {table} WHERE {column} = ?", [self.id])  # noqa: S608
             except BaseException:
                 database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
-            shutil.rmtree(self.folder, ignore_errors=not self.folder.exists())
+            if is_folder(self.id):  # else the folder may be any on this machine
+                shutil.rmtree(self.folder, ignore_errors=not self.folder.exists())
 
     # One driver at a time
 

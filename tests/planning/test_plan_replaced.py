@@ -52,6 +52,19 @@ def test_a_limit_that_native_settings_replace_is_refused(
     assert "say it here" in message
 
 
+@pytest.mark.parametrize(
+    ("on", "native"),
+    [
+        ("sagemaker", {"TrainingJobDefinition": {"EnableManagedSpotTraining": False}}),
+        ("vertex", {"trialJobSpec": {"scheduling": {"strategy": "STANDARD"}}}),
+        ("azureml", {"queue_settings": {"job_tier": "Standard"}}),
+    ],
+)
+def test_native_settings_cannot_make_spot_machines_dear(tmp_path: Path, on: str, native: dict[str, Any]) -> None:
+    plan = plan_of(tmp_path, on, native={on: native}, compute={"spot": True})
+    assert any(support is Support.UNSUPPORTED and "says" in message for support, message in said(plan, "compute.spot"))
+
+
 def test_other_fields_that_native_settings_replace_are_noted(tmp_path: Path) -> None:
     native = {
         "TrainingJobDefinition": {"AlgorithmSpecification": {"TrainingImage": "2.dkr.ecr.us-east-1.amazonaws.com/y:1"}}

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from older_stores import lower
 
-from cloudtune.errors import RunBusy, RunNotFound, StoreError
+from cloudtune import api
+from cloudtune.errors import ConfigError, RunBusy, RunNotFound, StoreError
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.database import SCHEMA_VERSION, open_store
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
@@ -275,3 +277,43 @@ def test_moments_and_repetitions_are_kept_and_unknown_in_stores_of_before(run: R
     run.write(trials=[Trial(8, {"x": 1}, asked=1)], reports=[Report(8, 1, 1, 1.0, {"a": 1.0}, 2)])
     assert [(trial.number, trial.asked) for trial in run.trials()] == [(7, None), (8, 1)]
     assert [report.moment for report in run.reports()] == [0, 2]
+
+
+JOB = TuningJob.from_data({
+    "name": "a", "trial": {"command": "true"}, "objective": {"metric": "loss", "goal": "minimize"},
+    "space": {"x": {"type": "float", "low": 0, "high": 1}}, "limits": {"trials": 1},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("run_id", ["../../keep", "..", ".", "a/../../../keep", "/keep", "a\0b", "latest", "-x"])
+def test_an_id_that_is_no_name_of_a_folder_is_refused_before_anything_is_made_or_removed(
+    tmp_path: Path, run_id: str
+) -> None:
+    project, keep = tmp_path / "project", tmp_path / "keep"
+    for folder in (project, keep):
+        folder.mkdir()
+    (keep / "file").write_text("precious")
+    api.prepare(JOB, project=project, run_id="other")
+    given = run_id.replace("/keep", str(keep)) if run_id == "/keep" else run_id
+    with pytest.raises(ConfigError, match="cannot be the id of a run"):
+        api.prepare(JOB, project=project, run_id=given)
+    assert (keep / "file").read_text() == "precious"
+    assert RunStore(Store(project), "other").folder.exists()
+    assert [record.id for record in Store(project).records()] == ["other"]
+
+
+def test_the_beginning_of_a_runs_id_is_the_id_of_another(tmp_path: Path) -> None:
+    assert [api.prepare(JOB, project=tmp_path, run_id=each).id for each in ("night-12", "night-1", "night-12")] == [
+        "night-12",
+        "night-1",
+        "night-12",
+    ]
+
+
+def test_a_damaged_id_removes_no_folder_elsewhere(tmp_path: Path) -> None:
+    keep = tmp_path / "keep"
+    keep.mkdir()
+    store = Store(tmp_path / "project")
+    assert store.database
+    RunStore(store, "../../../keep").remove()
+    assert keep.exists()
