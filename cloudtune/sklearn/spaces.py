@@ -150,6 +150,13 @@ def _translated(name: object, values: Any, *, in_order: bool) -> Translated:
         return Translated(tuple(_data(value) for value in values))
     if hasattr(values, "rvs") or hasattr(values, "icdf"):
         return _distribution(values)
+    match values:
+        case (int() | float() as low, int() | float() as high, "linear" | "log" | "reverse_log" as scale):
+            kind = "Int" if isinstance(low, int) and isinstance(high, int) else "Float"
+            raise ValueError(
+                f"is a list of values here, as in scikit-learn, and {scale!r} would be one of them; "
+                f"for a range give cloudtune.{kind}(low={low!r}, high={high!r}, scale={scale!r})"
+            )
     if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes):
         return _list(values, in_order=in_order)
     raise TypeError(f"is {_shown(values)}; {_DISTRIBUTED}; a single value goes into a list with one element")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -215,3 +216,15 @@ def test_every_mistake_is_told_with_its_place() -> None:
     for wrong in (3, "C", [1], [], None):
         with pytest.raises(SpecError, match="space"):
             search_space(wrong, in_order=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((1e-3, 10.0, "log"), "cloudtune.Float(low=0.001, high=10.0, scale='log')"),
+        ([1, 9, "linear"], "cloudtune.Int(low=1, high=9, scale='linear')"),
+    ],
+)
+def test_a_range_as_tune_takes_it_is_no_list_of_values(values: Any, words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        search_space({"C": values}, in_order=False)
