@@ -101,11 +101,19 @@ class Tuner(TrialOutputs):
 
 @dataclass(slots=True)
 class _Known:
-    """A trial as it is in the store, the last value of each metric, and the polls since it completed without an objective."""
+    """A trial as it is in the store.
+
+    Attributes:
+        trial: the trial.
+        reported: the last value of each metric.
+        waited: the polls since it completed without an objective.
+        waiting: what it waits for, as was told last; "" for nothing.
+    """
 
     trial: Trial
     reported: dict[str, float] = field(default_factory=dict)
     waited: int = 0
+    waiting: str = ""
 
 
 class ManagedRun(ServiceRun):
@@ -287,6 +295,9 @@ class ManagedRun(ServiceRun):
         if seen.reports or (trial.place, trial.started) != (seen.place, started):
             trial.place, trial.started = seen.place, started
             self._work.trial(trial)
+        if seen.waiting not in ("", one.waiting):
+            self._work.event(trial.number, f"waits for {seen.waiting}")
+        one.waiting = seen.waiting
         for report in seen.reports:
             self._work.report(report)
             one.reported.update(report.metrics)

@@ -209,10 +209,11 @@ class RemoteDriver(Provider):
         driver = self._driver(run)
         if run.record().state.ended or driver is None:
             return run.record().state
-        reader, seen, lines = self._reader(run), RunFollower(run), _Lines(driver)
+        reader, seen, lines, told = self._reader(run), RunFollower(run), _Lines(driver), 0
         while True:
             over = lines.read(reader)
             self._fill(reader, driver)
+            told = _pass_on(driver, run, told)
             if watcher is not None:
                 watcher(seen.progress())
             if over:
@@ -232,7 +233,8 @@ class RemoteDriver(Provider):
         driver = self._driver(run)
         assert driver is not None
         driver.wait()
-        if reader.gap or not run.record().state.ended:
+        unheard = run.wish() == "cancel" and not any(reader.last)  # a driver that never began has left nothing
+        if reader.gap or not (run.record().state.ended or unheard):
             self._read_rest(driver, run, reader)
         self._charge(run)
         if not run.record().state.ended and run.wish() == "cancel":
@@ -406,6 +408,21 @@ def _has_log(driver: RunHandle) -> bool:
 def _printed(driver: RunHandle) -> Iterator[str]:
     """Return the lines that a driver has printed so far."""
     return driver.logs(0) if _has_log(driver) else iter(())
+
+
+def _pass_on(driver: RunHandle, run: RunStore, last: int) -> int:
+    """Tell of a run what its driver waits for, each once; return the position of the last event that was looked at."""
+    last, events = driver._store.events_after(last)  # noqa: SLF001  # this module's own run
+    said = [f"its driver {message}" for _, _, message in events if message.startswith("waits for")]
+    known = {_kind_of(message) for _, _, message in run.events()} if said else set()
+    if new := {_kind_of(message): message for message in reversed(said) if _kind_of(message) not in known}:
+        run.write(events=[(None, message) for message in new.values()])
+    return last
+
+
+def _kind_of(message: str) -> str:
+    """Return what of a message stays the same while details change, which several who follow a driver may have told."""
+    return message.partition(" (")[0]
 
 
 def _read_journal(driver: RunHandle, reader: Reader) -> None:

@@ -103,7 +103,7 @@ def _printed(cluster: Cluster, job: dict[str, Any], run: str) -> list[str]:
 
 
 def _waited(cluster: Cluster, name: str, run: str) -> list[str]:
-    until, pause = time.monotonic() + _WAIT, _LOOKS[0]
+    began, pause = time.monotonic(), _LOOKS[0]
     query = {"labelSelector": f"{RUN}={run}.files,batch.kubernetes.io/job-name={name}"}
     while True:
         job = cluster.call(f"looking at {name}", "GET", cluster.path("jobs", name))
@@ -111,7 +111,9 @@ def _waited(cluster: Cluster, name: str, run: str) -> list[str]:
         stands = standing(job, pods)
         if stands.state.ended and not stands.reason:
             return log_of(cluster, stands.pod)
-        if stands.state.ended or time.monotonic() > until or (stands.wait == "starting" and kind_of(stands.reason) != "image"):  # fmt: skip
+        image = stands.wait == "starting" and kind_of(stands.reason) == "image"
+        late = time.monotonic() - began > (min(cluster.settings.unstartable, _WAIT) if image else _WAIT)
+        if stands.state.ended or late or (stands.wait == "starting" and not image):
             raise ProviderError(f"{name}, which reads the volume, failed: {stands.reason or 'it did not end in time'}")
         time.sleep(pause)
         pause = min(pause * 1.5, _LOOKS[1])

@@ -40,7 +40,7 @@ _READ = 32
 _UNREAD = 60.0
 """Seconds for which the log of a pod that has ended may be out of reach, as on a dead node, before its trial ends without it."""
 
-_WAITS = {"placing": "a node", "starting": "its container", "queued": "its queue", "podless": "its pod"}
+WAITS = {"placing": "a node", "starting": "its container", "queued": "its queue", "podless": "its pod"}
 """What an attempt waits for, by `cloudtune_kubernetes.parse.Wait`."""
 
 _APPEARS = 30.0
@@ -292,7 +292,7 @@ class KubernetesRunner(JobRunner):
         why = f"{wait} {kind_of(reason)}"
         if known.wait is None or known.why != why:
             kept = known.wait if wait == "podless" else None
-            known.wait, known.why, known.told = kept or now, why, f"{_WAITS[wait]} ({reason})" if reason else ""
+            known.wait, known.why, known.told = kept or now, why, f"{WAITS[wait]} ({reason})" if reason else ""
         settings = self._cluster.settings
         most = {"placing": settings.unscheduled, "starting": settings.unstartable}.get(wait)
         if most is not None and now - known.wait > most:

@@ -134,7 +134,7 @@ def test_a_driver_that_is_ended_again_and_again_loses_nothing_and_does_nothing_t
     hard: bool, emulator: KubernetesEmulator, tmp_path: Path
 ) -> None:
     """Each pod of the driver ends once it has written down something new: between any two decisions, in the end."""
-    run = started(tmp_path, seconds=1.0, limits={"trials": 5})
+    run = started(tmp_path, seconds=1.0, limits={"trials": 4})
     ended: dict[str, int] = {}
 
     def entries() -> int:
@@ -143,15 +143,15 @@ def test_a_driver_that_is_ended_again_and_again_loses_nothing_and_does_nothing_t
     def hit(_: Any) -> None:
         for pod in drivers_pods(emulator):
             name, now = pod["metadata"]["name"], entries()
-            if len(ended) < 15 and name not in ended and now > max(ended.values(), default=0):
+            if len(ended) < 7 and name not in ended and now > max(ended.values(), default=0):
                 ended[name] = now
                 emulator.cluster.evict("default", name)
                 if hard:
                     kill_programs()
 
     assert run.wait(hit) is RunState.COMPLETED, run.events()
-    assert len(ended) >= 5, ended
-    once_each(run, tmp_path, 5)
+    assert len(ended) >= 4, ended
+    once_each(run, tmp_path, 4)
     assert {trial.attempt for trial in run.trials()} == {1}, run.events()
     wait_until(lambda: {kind: listed(emulator, kind) for kind in KINDS} == {kind: [] for kind in KINDS})
 
@@ -189,6 +189,35 @@ def test_a_driver_whose_job_was_deleted_is_followed_by_another_that_takes_over(
     once_each(run, tmp_path, 6)
     assert {trial.attempt for trial in run.trials()} == {1}
     assert sum("its driver is" in message for _, _, message in run.events()) == 2
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("what", ["node", "image"])
+def test_what_a_driver_waits_for_is_told(
+    what: str, emulator: KubernetesEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDTUNE_KUBERNETES_UNSTARTABLE", "1")
+    if what == "image":
+        emulator.faults.unpullable = ("emulated:*",)
+    else:
+        monkeypatch.setenv("CLOUDTUNE_KUBERNETES_TEMPLATE", '{"spec": {"nodeSelector": {"pool": "none"}}}')
+    run = started(tmp_path, limits={"trials": 1})
+
+    def look(_: Any) -> None:
+        if what == "node" and "waits for a node" in str(run.events()) and not run._store.wish():
+            api.attach(run.id, project=tmp_path).cancel()
+
+    state = run.wait(look)
+    said = [message for _, _, message in run.events() if message.startswith("its driver waits for")]
+    if what == "node":
+        assert state is RunState.CANCELLED
+        assert said[0].startswith("its driver waits for a node (Unschedulable: ")
+    else:
+        assert state is RunState.INTERRUPTED
+        assert "ImagePull" in said[0]
+        assert "Image" in run.record.reason
+    assert len(said) == 1
+    wait_until(lambda: {kind: listed(emulator, kind) for kind in KINDS} == {kind: [] for kind in KINDS})
 
 
 @pytest.mark.complete
