@@ -130,7 +130,7 @@ class Store:
         """Return the run of an id, of the unambiguous beginning of one, or of ``latest``.
 
         Raises:
-            RunNotFound: no run, or several runs, match the id; the message names them.
+            RunNotFound: no run, or several runs, match the id; the message names them. "" (an unset "$RUN") is none.
         """
         if not self.path.exists():
             raise RunNotFound(
@@ -140,7 +140,7 @@ class Store:
             found = [record.id for record in self.records()[:1]]
         else:
             ids = self.ids()
-            found = [run_id] if run_id in ids else sorted(each for each in ids if each.startswith(run_id))
+            found = [run_id] if run_id in ids else sorted(each for each in ids if run_id and each.startswith(run_id))
         if len(found) != 1:
             said = (
                 f"{len(found)} runs begin with {run_id!r}: {', '.join(found[:5])}"

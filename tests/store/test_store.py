@@ -317,3 +317,10 @@ def test_a_damaged_id_removes_no_folder_elsewhere(tmp_path: Path) -> None:
     assert store.database
     RunStore(store, "../../../keep").remove()
     assert keep.exists()
+
+
+def test_an_empty_id_such_as_an_unset_variable_is_that_of_no_run(tmp_path: Path) -> None:
+    api.prepare(JOB, project=tmp_path, run_id="only")
+    assert Store(tmp_path).run("on").id == "only"
+    with pytest.raises(RunNotFound, match="there is no run ''"):
+        Store(tmp_path).run("")
