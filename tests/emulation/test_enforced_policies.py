@@ -100,13 +100,17 @@ def _emulated(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def _printed(name: str, emulator: Any) -> Any:
-    """What `cloudtune check --policy` prints for the profile of an emulator, without what a strategy takes: Vizier's tests have that."""
+    """What `cloudtune check --policy` prints for the profile of an emulator."""
     service, prefix = SERVICES[name], f"CLOUDTUNE_{SERVICES[name].provider.upper()}_"
     own = {
         key.removeprefix(prefix).lower(): value for key, value in emulator.environment.items() if key.startswith(prefix)
     }
-    printed = json.loads(json.dumps(load_provider(service.provider)({**own, **service.profile}).policy()))
-    return {principal: policy for principal, policy in printed.items() if principal != STRATEGY}
+    return json.loads(json.dumps(load_provider(service.provider)({**own, **service.profile}).policy()))
+
+
+def _lines(printed: Any) -> Iterator[tuple[Any, ...]]:
+    """The lines of a policy, but for what a strategy takes: Vizier's tests have that."""
+    return (line for line in lines_of(printed) if line[0] != STRATEGY)
 
 
 @pytest.fixture
@@ -125,7 +129,7 @@ def test_everything_works_with_exactly_the_printed_policy_and_every_line_of_it_i
         emulator.enforce(printed)
         assert Uses(name, project, SERVICES[name].fields).all("managed", "driven") == {}
         asked = list(emulator.authority.asked)
-        for line in lines_of(printed):
+        for line in _lines(printed):
             smaller, permission = without(printed, line)
             emulator.enforce(smaller)
             denied = [ask for who, ask in asked if who == line[0] and not emulator.authority.allows(who, ask)]
@@ -170,7 +174,7 @@ def test_without_any_line_of_the_printed_policy_something_fails(
 ) -> None:
     with _emulated(name, monkeypatch) as emulator:
         printed = _printed(name, emulator)
-        for index, line in enumerate(lines_of(printed)):
+        for index, line in enumerate(_lines(printed)):
             smaller, permission = without(printed, line)
             emulator.enforce(None)
             SERVICES[name].forget()

@@ -150,7 +150,9 @@ def test_what_is_no_policy_is_refused(document: Any, said: str) -> None:
 
 
 def test_an_emulator_refuses_a_policy_of_another_form() -> None:
-    with pytest.raises(ConfigError, match="must have the keys 'caller' and 'identity'.*it has 'Statement', 'Version'"):
+    with pytest.raises(
+        ConfigError, match="must have the keys 'caller', 'identity' and 'strategy'.*it has 'Statement', 'Version'"
+    ):
         SageMakerEmulator(policy={"Version": "2012-10-17", "Statement": []})
     with pytest.raises(ConfigError, match="cannot be read: an IAM policy has"):
         SageMakerEmulator(policy={"caller": {}})
