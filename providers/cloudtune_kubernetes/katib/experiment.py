@@ -258,6 +258,8 @@ def counts_of(job: TuningJob) -> dict[str, int]:
 
 def losses_of(algorithm: Algorithm) -> Iterable[tuple[str, Support, str]]:
     """Return what an algorithm does otherwise than its strategy, but for what `Translation` itself accounts for."""
+    if algorithm.name == "hyperband":  # refused as a whole; see `cloudtune_kubernetes.katib.reasons`
+        return []
     if algorithm.name == POPULATION:  # of which the table says the rest
         return [each for each in algorithm.losses if each[1] is Support.UNSUPPORTED]
     return [each for each in algorithm.losses if each[0] not in ("prior", "cost_aware", "seed")]
