@@ -15,6 +15,7 @@ from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError
 from cloudtune.planning.plan import Support
+from cloudtune.spec.choice import for_tuner
 from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
 from cloudtune_azureml import schema
@@ -47,6 +48,7 @@ def test_a_sweep_comes_back_as_it_was(sweep: dict[str, Any]) -> None:
 @given(jobs())
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_job_that_was_sent_comes_back(job: TuningJob) -> None:
+    job = for_tuner(job)  # `auto` is chosen before a job is translated
     profile = AzureMlSettings(environment="azureml:own@latest")
     plan = translate(job, profile)
     if plan.mode != "managed" or any(note.support is Support.UNSUPPORTED for note in plan.notes):

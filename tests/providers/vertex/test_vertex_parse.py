@@ -14,6 +14,7 @@ from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError, UnsupportedError
 from cloudtune.planning.plan import Support
+from cloudtune.spec.choice import for_tuner
 from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
 from cloudtune_vertex.parse import parse
@@ -55,6 +56,7 @@ def test_the_sdk_sees_the_same_message(request: dict[str, Any]) -> None:
 @given(jobs())
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_job_that_was_sent_comes_back(job: TuningJob) -> None:
+    job = for_tuner(job)  # `auto` is chosen before a job is translated
     plan = translate(job, VertexSettings(bucket="bucket", image="own:1"))
     if plan.mode != "managed" or any(note.support is Support.UNSUPPORTED for note in plan.notes):
         return
