@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WATCHING_INTERVAL = 0.2
 """Seconds between two reads of the progress of a run that another process drives."""
 
-_START_TIMEOUT = 30.0
+_START_TIMEOUT = 120.0
 """Seconds that a new driver may take until it holds the run's lock."""
 
 
@@ -70,7 +70,7 @@ def start(run: "RunStore") -> None:
     """Start a process that drives the run and outlives this one; do nothing if another process drives it.
 
     Raises:
-        ProviderError: the driver ended before it had begun, or did not begin within 30 s.
+        ProviderError: the driver ended before it had begun, or did not begin within `_START_TIMEOUT` seconds.
     """
     if run.driven:
         return
@@ -98,7 +98,7 @@ def _await_driver(run: "RunStore", process: "subprocess.Popen[bytes]") -> None:
     """Wait until a new driver holds the run's lock, or has ended the run.
 
     Raises:
-        ProviderError: it ended before, or did not begin within 30 s.
+        ProviderError: it ended before, or did not begin within `_START_TIMEOUT` seconds.
     """
     until = time.monotonic() + _START_TIMEOUT
     while not run.driven and run.record().state in (RunState.WAITING, RunState.INTERRUPTED):
@@ -121,7 +121,8 @@ def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> Run
         return run.record().state
     try:
         with run.locked(), _driver_errors(run):
-            return _run_driver(run, site, watcher)
+            state = run.record().state  # another driver may have ended it while the lock was asked for
+            return state if state.ended else _run_driver(run, site, watcher)
     except RunBusy:
         state = watch(run, watcher)
     if not state.ended:

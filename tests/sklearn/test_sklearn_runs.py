@@ -183,7 +183,7 @@ def fit_and_end(folder: Path, n_jobs: int, number: int) -> str:
     process.send_signal(number)
     _, said = process.communicate(timeout=100)
     assert process.returncode != 0
-    assert api.attach("kept", project=folder).state is RunState.INTERRUPTED
+    assert api.attach("kept", project=folder).state is RunState.INTERRUPTED, said
     (folder / "go").touch()
     return said
 
