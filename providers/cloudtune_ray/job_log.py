@@ -36,19 +36,18 @@ class JobLog:
         Raises:
             ProviderError: the dashboard cannot be reached, or does not know the job.
         """
-        while True:
-            last, pause = over(), self._soon
+        pause = self._soon
+        while not over():  # else it is asked for what there is by now
             try:
                 yield from self._followed(over)
             except ProviderError:
                 began = time.monotonic()
-                yield from self._read(last=last)
-                pause = max(pause, _SHARE * (time.monotonic() - began))
+                yield from self._read(last=False)
+                pause = max(self._soon, _SHARE * (time.monotonic() - began))
             else:
                 return
-            if last:
-                return
             time.sleep(pause)
+        yield from self._read(last=True)
 
     def _followed(self, over: Condition) -> Iterator[str]:
         """Yield what is told from the connection's beginning to its end, without what was told before."""

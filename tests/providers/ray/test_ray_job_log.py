@@ -148,6 +148,12 @@ def test_where_no_websocket_comes_through_the_whole_log_is_read_until_the_job_ha
     assert lines(dashboard, over) == ["one", "two", "three"]
 
 
+def test_what_a_running_job_has_printed_so_far_is_read_and_not_followed(dashboard: Dashboard) -> None:
+    dashboard.connections, dashboard.log = [[text("never")]], "one\ntw"
+    assert lines(dashboard, lambda: True) == ["one", "tw"]
+    assert dashboard.asked == ["/api/jobs/job-1/logs"]
+
+
 def test_a_dashboard_that_does_not_close_is_left_after_the_jobs_end(
     dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +166,8 @@ def test_a_dashboard_that_does_not_close_is_left_after_the_jobs_end(
 
     dashboard.connections = [pieces()]  # type: ignore[list-item]
     try:
-        assert lines(dashboard, lambda: True) == ["one", "two"]
+        told = iter([False])
+        assert lines(dashboard, lambda: next(told, True)) == ["one", "two"]
     finally:
         released.set()
 
