@@ -16,7 +16,6 @@ from cloudtune.errors import ProviderError
 from cloudtune.provider.permissions import HINT
 from cloudtune.search import Purpose, Search
 from cloudtune.spec.job import TuningJob
-from cloudtune_vertex.check import _vizier
 from cloudtune_vertex.policy import policies
 from cloudtune_vertex.settings import VertexSettings
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 if LATE:
     pytest.importorskip("google.cloud.aiplatform_v1")
+    from cloudtune_vertex.check import _vizier
     from cloudtune_vertex.client import Google
     from cloudtune_vertex.emulator import VertexEmulator
     from cloudtune_vertex.vizier.places import settings_of
