@@ -494,14 +494,6 @@ def test_whatever_is_broken_the_error_is_in_plain_words_and_leads_to_its_place(
         for problem in error.problems:
             assert problem.path
             words = f"{problem.message} {problem.hint}"
-            for jargon in (
-                "Input should",
-                "Value error",
-                "constrained-str",
-                "dict[",
-                "union",
-                "extra_forbidden",
-                "Tuple",
-            ):
+            for jargon in "Input should|Value error|constrained-str|dict[|union|extra_forbidden|Tuple".split("|"):
                 assert jargon not in words
             assert not {"one", "variants"} & set(problem.path.split(".")[2:])
