@@ -120,7 +120,7 @@ def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> Run
         forget(run)  # a driver that was killed at the very end could not
         return run.record().state
     try:
-        with run.locked(), _driver_errors(run):
+        with run.locked(dying=True), _driver_errors(run):
             state = run.record().state  # another driver may have ended it while the lock was asked for
             return state if state.ended else _run_driver(run, site, watcher)
     except RunBusy:
@@ -202,7 +202,7 @@ def cancel(run: "RunStore", site: Site) -> None:
     """
     run.write(columns={"wish": "cancel"})
     try:
-        with run.locked():
+        with run.locked(dying=True):
             site.abandon(run)
             end_cancelled(run)
             site.settle(run)

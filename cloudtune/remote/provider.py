@@ -200,7 +200,7 @@ class RemoteDriver(Provider):
     def follow(self, run: RunStore, watcher: Watcher | None = None) -> RunState:
         self.start(run)
         try:
-            with run.locked(), interruptible() as interrupt:
+            with run.locked(dying=True), interruptible() as interrupt:
                 return self._follow(run, watcher, lambda: interrupt.level > 0)
         except RunBusy:
             return watch(run, watcher)

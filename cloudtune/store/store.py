@@ -34,13 +34,10 @@ from cloudtune.store.rows import (
     run_record,
     trial_of,
 )
-from cloudtune.system.locks import open_lock, try_lock
+from cloudtune.system.locks import lock_soon, open_lock, try_lock
 
 T = TypeVar("T")
 
-
-_LOCK_PAUSES = (0.0, *(0.001,) * 10)
-"""Seconds before each try to take a run's lock: a process that tests whether it is held holds it for microseconds."""
 
 _CHECKPOINT_TIMEOUT = 2000
 """Milliseconds that `create` waits for readers of the store, before it leaves a new run in the log alone."""
@@ -450,8 +447,11 @@ class RunStore:
     # One driver at a time
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, dying: bool = False) -> Iterator[None]:
         """Hold the run's lock, so that only one process runs it. The system frees the lock when the process dies.
+
+        Args:
+            dying: whether the process that holds it may have just been killed, which takes the system a moment.
 
         Raises:
             RunBusy: another process holds it.
@@ -459,7 +459,7 @@ class RunStore:
         with store_errors(self.folder):
             descriptor = open_lock(self.lock)
         try:
-            if not any(_locked(descriptor, pause) for pause in _LOCK_PAUSES):
+            if not lock_soon(descriptor, dying=dying):
                 raise RunBusy(f"another process is driving {self.id}; watch it with: {self.command('show')}")
             yield
         finally:
@@ -481,13 +481,6 @@ class RunStore:
     def lock(self) -> Path:
         """The file that the run's driver process holds locked."""
         return self.folder / "driver.lock"
-
-
-def _locked(descriptor: int, pause: float) -> bool:
-    """Return whether an open file's lock could be taken after a pause in seconds."""
-    if pause:
-        time.sleep(pause)
-    return try_lock(descriptor)
 
 
 def _masked(text: str) -> str:

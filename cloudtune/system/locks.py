@@ -15,6 +15,12 @@ _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(o
 _PAUSE = 0.01
 """Seconds between two tries of `lock`, where no call of the system waits without a limit."""
 
+_PAUSES = (0.0, *(0.001,) * 10)
+"""Seconds before each try of `lock_soon`: a process that tests whether a lock is held holds it for microseconds."""
+
+_DYING_PAUSES = (0.05,) * 10
+"""Further such seconds where the process that holds the lock may have been killed."""
+
 
 def open_lock(path: Path | str, mode: int = 0o644, *, create: bool = True) -> int:
     """Open a file to lock it, and return its descriptor; who opens it closes it, which frees the lock.
@@ -75,3 +81,20 @@ else:
             OSError: the file system has no locks.
         """
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def lock_soon(descriptor: int, *, dying: bool = False) -> bool:
+    """Lock an open file unless another process holds it for longer than a moment; return whether it is locked now.
+
+    Args:
+        descriptor: of `open_lock`.
+        dying: whether the process that holds it may have just been killed; it then has half a second more to die.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    for pause in (*_PAUSES, *(_DYING_PAUSES if dying else ())):
+        time.sleep(pause)
+        if try_lock(descriptor):
+            return True
+    return False
