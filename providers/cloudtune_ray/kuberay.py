@@ -18,8 +18,6 @@ from cloudtune.plugins.extras import install
 from cloudtune.provider.http_api import HttpApi
 from cloudtune_ray.settings import KUBERAY
 
-_KIND = "apis/ray.io/v1/namespaces/{}/rayclusters/{}"
-
 _PORT = "dashboard"
 """The name of the dashboard's port (`DashboardPortName` of KubeRay's utils/constant.go)."""
 
@@ -31,10 +29,11 @@ _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 @dataclass(frozen=True)
 class KubeRay:
-    """A RayCluster.
+    """A RayCluster, or that which a RayJob has made.
 
     Attributes:
-        address: ``kuberay://NAMESPACE/NAME``, or ``kuberay://NAME`` in the namespace of the context.
+        address: ``kuberay://NAMESPACE/NAME``, or ``kuberay://NAME`` in the namespace of the context; of a RayJob
+            ``kuberay://NAMESPACE/rayjob/NAME``.
         context: of the kubeconfig; None for its current one.
         token: of the dashboard; None for one that asks for none.
 
@@ -47,12 +46,29 @@ class KubeRay:
     token: str | None = None
 
     @cached_property
+    def _named(self) -> tuple[str, str, str]:
+        """The namespace as far as it is said, what is named, and its name."""
+        match self.address.removeprefix(KUBERAY).strip("/").split("/"):
+            case [name] if name:
+                return "", "RayCluster", name
+            case [namespace, name]:
+                return namespace, "RayCluster", name
+            case [namespace, "rayjob", name]:
+                return namespace, "RayJob", name
+        raise ConfigError(
+            f"{self.address!r} is no RayCluster; write kuberay://NAMESPACE/NAME, or kuberay://NAMESPACE/rayjob/NAME for that of a RayJob"
+        )
+
+    @property
     def place(self) -> tuple[str, str]:
-        """The namespace and the name."""
-        namespace, _, name = self.address.removeprefix(KUBERAY).strip("/").rpartition("/")
-        if not name or "/" in namespace:
-            raise ConfigError(f"{self.address!r} is no RayCluster; write kuberay://NAMESPACE/NAME")
+        """The namespace, and the name of the RayCluster or RayJob."""
+        namespace, _, name = self._named
         return namespace or self._found[1], name
+
+    @property
+    def of_job(self) -> bool:
+        """Whether the cluster is that of a RayJob."""
+        return self._named[1] == "RayJob"
 
     @cached_property
     def _found(self) -> tuple[Any, str]:
@@ -100,20 +116,35 @@ class KubeRay:
     def _api(self, service: str, below: str) -> HttpApi:
         return HttpApi(service, f"{self._found[0].host.rstrip('/')}{below}", headers=self._headers, tls=self._tls)
 
+    def _object(self, kind: str, name: str) -> Mapping[str, Any]:
+        """Return a RayCluster or RayJob as Kubernetes has it."""
+        namespace, plural = self.place[0], f"{kind.lower()}s"
+        path = f"apis/ray.io/v1/namespaces/{quote(namespace, safe='')}/{plural}/{quote(name, safe='')}"
+        found: Mapping[str, Any] | None = self._api("Kubernetes", "").find(path)
+        if found is None:
+            raise ConfigError(
+                f"there is no {kind} {name} in the namespace {namespace}, or no KubeRay: `kubectl get {plural} -A` lists them"
+            )
+        return found
+
     def cluster(self) -> Mapping[str, Any]:
         """Return the RayCluster as Kubernetes has it.
 
         Raises:
             ConfigError: there is none.
-            ProviderError: the API server cannot be reached, or refuses.
+            ProviderError: the RayJob has none at present, or the API server cannot be reached, or refuses.
         """
-        namespace, name = (quote(part, safe="") for part in self.place)
-        found: Mapping[str, Any] | None = self._api("Kubernetes", "").find(_KIND.format(namespace, name))
-        if found is None:
-            raise ConfigError(
-                f"there is no RayCluster {name} in the namespace {namespace}, or no KubeRay: `kubectl get rayclusters -A` lists them"
-            )
-        return found
+        _, kind, name = self._named
+        found = self._object(kind, name)
+        if kind == "RayCluster":
+            return found
+        status = found.get("status") or {}  # RayJobStatus of KubeRay's rayjob_types.go
+        state = str(status.get("jobDeploymentStatus") or "new")
+        if not status.get("rayClusterName") or state in ("Complete", "Failed", "Suspended"):
+            why = f": {status['message']}" if status.get("message") else ""
+            message = f"the RayJob at {self.address} is {state.lower()}{why}, and has no cluster for others"
+            raise ProviderError(message, code="NotReady", retryable=state not in ("Complete", "Failed"))
+        return self._object("RayCluster", status["rayClusterName"])
 
     def dashboard(self) -> HttpApi:
         """Return the interface of the cluster's dashboard.
@@ -137,17 +168,14 @@ def role(address: KubeRay) -> dict[str, Any]:
     """Return the least Role of who runs drivers there: to read the RayCluster, and to call the service of its head.
 
     The service has KubeRay's own name (`GenerateHeadServiceName`); one that the cluster's spec names otherwise is to be put there.
+    What KubeRay calls the cluster of a RayJob is not known before, so that this Role is for all clusters of the namespace.
     """
     namespace, name = address.place
-    service = f"{name}-head-svc:{_PORT}"
-    rules = [
-        {"apiGroups": ["ray.io"], "resources": ["rayclusters"], "resourceNames": [name], "verbs": ["get"]},
-        {
-            "apiGroups": [""],
-            "resources": ["services/proxy"],
-            "resourceNames": [service],
-            "verbs": ["create", "get", "update"],
-        },
-    ]
+    clusters: dict[str, Any] = {"apiGroups": ["ray.io"], "resources": ["rayclusters"], "verbs": ["get"]}
+    head: dict[str, Any] = {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["create", "get", "update"]}
+    if address.of_job:
+        rules = [{**clusters, "resources": ["rayjobs"], "resourceNames": [name]}, clusters, head]
+    else:
+        rules = [{**clusters, "resourceNames": [name]}, {**head, "resourceNames": [f"{name}-head-svc:{_PORT}"]}]
     about = {"name": "cloudtune", "namespace": namespace}
     return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": about, "rules": rules}

@@ -21,7 +21,7 @@ class RaySettings(Settings):
 
     Null: what RAY_ADDRESS says, else the cluster that was started on this machine. ``http://HOST:8265``, a dashboard: the
     driver runs in the cluster, as a job. ``kuberay://NAMESPACE/NAME``: the same with the dashboard of a RayCluster, which is
-    reached through the API server of its Kubernetes.
+    reached through the API server of its Kubernetes; ``kuberay://NAMESPACE/rayjob/NAME``: that of the cluster of a RayJob.
     """
     context: Text = None
     """The context of the kubeconfig, for ``kuberay://``; null for its current one, or within a pod its service account."""

@@ -42,6 +42,7 @@ class ApiServer(ThreadingHTTPServer):
 
     Attributes:
         cluster: the RayCluster; None for none.
+        job: the status of the RayJob that made it.
         dashboard: the address to which calls of its head's service go; "" where it answers of itself.
         asked: the calls, each with its headers.
     """
@@ -51,6 +52,7 @@ class ApiServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.cluster: Any = json.loads(json.dumps(CLUSTER))
+        self.job: dict[str, str] = {"rayClusterName": "mine", "jobDeploymentStatus": "Running"}
         self.dashboard = ""
         self.asked: list[tuple[str, str, dict[str, str]]] = []
 
@@ -67,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(401, {"kind": "Status", "code": 401})
         elif self.path == "/apis/ray.io/v1/namespaces/team/rayclusters/mine" and self.server.cluster is not None:
             self._answer(200, self.server.cluster)
+        elif self.path == "/apis/ray.io/v1/namespaces/team/rayjobs/nightly":
+            self._answer(200, {"kind": "RayJob", "metadata": {"name": "nightly"}, "status": self.server.job})
         elif self.path.startswith(PROXY) and self.server.dashboard:
             self._forward(self.path.removeprefix(PROXY), data)
         elif self.path == f"{PROXY}/api/version":
@@ -120,7 +124,7 @@ def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiS
         thread.join()
 
 
-@pytest.mark.parametrize("address", ["kuberay://team/mine", "kuberay://mine"])
+@pytest.mark.parametrize("address", ["kuberay://team/mine", "kuberay://mine", "kuberay://team/rayjob/nightly"])
 def test_a_cluster_is_found_by_its_name_and_its_dashboard_through_the_api_server(
     kubernetes: ApiServer, address: str
 ) -> None:
@@ -152,6 +156,35 @@ def test_what_is_not_there_or_not_ready_is_told_with_what_to_do(kubernetes: ApiS
         KubeRay("kuberay://a/b/c").dashboard()
     with pytest.raises(ConfigError, match="configuration of Kubernetes cannot be used for kuberay://team/mine"):
         KubeRay("kuberay://team/mine", context="elsewhere").dashboard()
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "passes"),
+    [
+        ({}, "is new, and has no cluster for others", True),
+        ({"jobDeploymentStatus": "Initializing", "message": "no quota"}, "is initializing: no quota, and has no", True),
+        ({"rayClusterName": "mine", "jobDeploymentStatus": "Suspended"}, "is suspended, and has no", True),
+        ({"rayClusterName": "mine", "jobDeploymentStatus": "Complete"}, "is complete, and has no", False),
+    ],
+)
+def test_a_ray_job_without_a_cluster_for_others_is_told(
+    kubernetes: ApiServer, status: dict[str, str], why: str, passes: bool
+) -> None:
+    kubernetes.job = status
+    with pytest.raises(ProviderError, match=f"RayJob at kuberay://team/rayjob/nightly {why}") as refused:
+        KubeRay("kuberay://team/rayjob/nightly").dashboard()
+    assert refused.value.retryable is passes
+    with pytest.raises(ConfigError, match="no RayJob other in the namespace team.*kubectl get rayjobs -A"):
+        KubeRay("kuberay://team/rayjob/other").dashboard()
+
+
+def test_the_role_for_the_cluster_of_a_ray_job_names_the_job_alone(kubernetes: ApiServer) -> None:
+    job, clusters, heads = role(KubeRay("kuberay://team/rayjob/nightly"))["rules"]
+    assert (job["resources"], job["resourceNames"]) == (["rayjobs"], ["nightly"])
+    assert [set(each) for each in (clusters, heads)] == [{"apiGroups", "resources", "verbs"}] * 2, (
+        "KubeRay chooses names"
+    )
+    assert kubernetes.asked == []
 
 
 def test_the_least_role_is_printed(
