@@ -178,6 +178,8 @@ STEPS: tuple[dict[str, Any], ...] = (
     step("a job that always restarts", "POST", _JOBS, _job("always", {"restartPolicy": "Always"})),
     step("an indexed job without completions", "POST", _JOBS, _job("indexed", completionMode="Indexed")),
     step("a job of a wrong type", "POST", _JOBS, {"metadata": {"name": "a"}, "spec": {"template": {"spec": {"containers": [{"name": "x", "image": 3}]}}}}),
+    step("mounts that leave their volume", "POST", _JOBS, _job("m", {"volumes": [{"name": "v", "emptyDir": {}}]}, {"volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "../x"}, {"name": "v", "mountPath": "/a", "subPath": "/x/../y"}]})),
+    step("a config map of no base64", "POST", f"{_AT}/configmaps", {"metadata": {"name": "b"}, "binaryData": {"k": "YWJj*"}}),
     step("a job with an unknown field", "POST", f"{_JOBS}?fieldValidation=Strict", _job("unknown", bogus=1, container={"more": 2})),
     step("a failing job", "POST", _JOBS, _job("failing", backoffLimit=0)),
     _pods("failing", until={"items.0.status.phase": "Pending"}, keep={"f1": "items.0.metadata.name"}),

@@ -6,12 +6,13 @@ server's decoder does.
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubernetes import client
 
+from cloudtune_kubernetes.emulator.base64_text import illegal_at
 from cloudtune_kubernetes.emulator.errors import Refused, bad_request
 from cloudtune_kubernetes.emulator.kinds import Kind
 from cloudtune_kubernetes.emulator.quantities import canonical
@@ -26,6 +27,9 @@ _QUANTITIES = frozenset({
     ("V1ResourceQuotaSpec", "hard"), ("V1PersistentVolumeClaimStatus", "capacity"),
 })  # fmt: skip
 """Fields that the client calls strings, or maps of them, and that are quantities."""
+
+_BYTES = frozenset({("V1ConfigMap", "binaryData"), ("V1Secret", "data")})
+"""Fields that the client calls maps of strings, and that hold bytes."""
 
 
 _ALWAYS: dict[str, dict[str, Any]] = {
@@ -195,6 +199,8 @@ def _model(data: Any, model: str, owner: str, path: tuple[str, ...], reading: Re
             made[name] = _quantities(value, model, (*path, name))
         elif value is not None:
             made[name] = _value(value, known[name], model, (*path, name), reading)
+            if (model, name) in _BYTES:
+                _check_base64(made[name].values())
     return {**_ALWAYS.get(model, {}), **made}
 
 
@@ -207,6 +213,12 @@ def _quantities(value: Any, model: str, path: tuple[str, ...]) -> Any:
         return canonical(value)
     except ValueError as error:
         raise _Mismatch(str(error)) from None
+
+
+def _check_base64(texts: Iterable[str | None]) -> None:
+    for text in texts:
+        if text is not None and (at := illegal_at(text)) is not None:
+            raise _Mismatch(f"illegal base64 data at input byte {at}")
 
 
 def _mismatch(value: Any, kind: Type, owner: str, path: tuple[str, ...]) -> _Mismatch:

@@ -168,14 +168,26 @@ def _container(made: Mapping[str, Any], path: str, volumes: set[str], seen: set[
     seen.add(name)
     if not made.get("image"):
         found.append(lacking(f"{path}.image"))
-    for at, mount in enumerate(made.get("volumeMounts") or ()):
-        if mount.get("name") not in volumes:
-            found.append(
-                Cause(f"{path}.volumeMounts[{at}].name", f'Not found: "{mount.get("name", "")}"', "FieldValueNotFound")
-            )
-        if not mount.get("mountPath"):
-            found.append(lacking(f"{path}.volumeMounts[{at}].mountPath"))
+    found += _mounts(made.get("volumeMounts") or (), f"{path}.volumeMounts", volumes)
     return [*found, *_variables(made, path), *_resources(made.get("resources") or {}, f"{path}.resources")]
+
+
+def _mounts(mounts: Sequence[Mapping[str, Any]], path: str, volumes: set[str]) -> list[Cause]:
+    found, places = [], set[str]()
+    for at, mount in enumerate(mounts):
+        if mount.get("name") not in volumes:
+            found.append(Cause(f"{path}[{at}].name", f'Not found: "{mount.get("name", "")}"', "FieldValueNotFound"))
+        place, below = mount.get("mountPath", ""), mount.get("subPath") or ""
+        if not place:
+            found.append(lacking(f"{path}[{at}].mountPath"))
+        if place in places:
+            found.append(bad(f"{path}[{at}].mountPath", place, "must be unique"))
+        places.add(place)
+        if below.startswith("/"):
+            found.append(bad(f"{path}.subPath", below, "must be a relative path"))
+        if ".." in below.split("/"):
+            found.append(bad(f"{path}.subPath", below, "must not contain '..'"))
+    return found
 
 
 def _variables(made: Mapping[str, Any], path: str) -> list[Cause]:
