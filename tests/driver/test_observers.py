@@ -240,14 +240,15 @@ def test_an_interrupted_run_says_once_that_it_is_interrupted_and_by_what(tmp_pat
 
 
 class Broken:
-    """A watcher that raises when it is told for the first time."""
+    """A watcher that raises when it is told for the first time, after it has called another function."""
 
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+    def __init__(self, error: BaseException, then: Callable[[], object] = lambda: None) -> None:
+        self.error, self.then = error, then
         self.calls = 0
 
     def __call__(self, _progress: Progress) -> None:
         self.calls += 1
+        self.then()
         raise self.error
 
 
@@ -269,10 +270,11 @@ def test_a_watcher_that_raises_is_dropped_and_heard_of_at_the_end(
     if how == "managed":
         service = request.getfixturevalue("service")
         where = {"on": service.on, "project": service.project}
-    run = api.prepare(write_job(tmp_path), base=tmp_path, **where)
-    if how == "driven elsewhere":
+    elsewhere = how == "driven elsewhere"
+    run = api.prepare(write_job(tmp_path, free=1 if elsewhere else 99), base=tmp_path, **where)
+    if elsewhere:  # there is something to watch until the watcher was called
         run.start()
-    watcher = Broken(ZeroDivisionError("mine"))
+    watcher = Broken(ZeroDivisionError("mine"), then=(tmp_path / "go").touch)
     with pytest.raises(ZeroDivisionError, match="mine") as raised:
         run.wait(watcher)
     assert watcher.calls == 1

@@ -30,6 +30,16 @@ if LATE:
     from cloudtune_kubernetes.emulator import KubernetesEmulator
     from cloudtune_kubernetes.settings import KubernetesSettings
 
+TWO_A_KILL = """
+import os, pathlib, time, cloudtune.trial as t
+folder = pathlib.Path({folder!r})
+while len([*folder.glob("ended-*")]) >= 2 * (len([*folder.glob("kill-*")]) + 1):
+    time.sleep(0.05)
+(folder / f"ended-{{os.getpid()}}").touch()
+t.report(score=t.params()["x"])
+"""
+"""Some two trials end for each `kill -9`, so that kills come at any moment of the run."""
+
 KILLS = int(os.environ.get("CLOUDTUNE_TEST_KILLS", "6"))
 KINDS = ("jobs", "pods", "configmaps", "secrets", "services")
 LONG = "import time, cloudtune.trial as t\nt.report(score=t.params()['x'])\nprint('here', flush=True)\ntime.sleep(60)\n"
@@ -247,7 +257,8 @@ def test_what_a_killed_command_has_begun_goes_on_and_is_followed_again(
 def test_kills_at_any_moment_make_nothing_twice_and_lose_nothing(emulator: KubernetesEmulator, tmp_path: Path) -> None:
     """kill -9 of whatever starts or follows the run, as often as it takes; the Experiment goes on meanwhile."""
     kills, chance = 0, random.Random(5)
-    (tmp_path / "job.yaml").write_text(job_of(tmp_path, SLOW, limits={"trials": KILLS * 2, "parallel": 2}).to_yaml())
+    job = job_of(tmp_path, TWO_A_KILL.format(folder=str(tmp_path)), limits={"trials": KILLS * 2, "parallel": 2})
+    (tmp_path / "job.yaml").write_text(job.to_yaml())
     while True:
         begun = api.runs(project=tmp_path)
         words = ["resume", begun[0].id] if begun else ["run", "job.yaml", "--on", "k8s"]
@@ -261,9 +272,10 @@ def test_kills_at_any_moment_make_nothing_twice_and_lose_nothing(emulator: Kuber
             process.kill()
             process.wait()
             kills += 1
+            (tmp_path / f"kill-{kills}").touch()
     run = api.attach(project=tmp_path)
     trials = run.trials()
-    assert (run.state, kills >= KILLS // 2, len(api.runs(project=tmp_path))) == (RunState.COMPLETED, True, 1)
+    assert (run.state, kills >= KILLS - 1, len(api.runs(project=tmp_path))) == (RunState.COMPLETED, True, 1)
     assert [(trial.number, trial.state, trial.attempt) for trial in trials] == [
         (number, TrialState.COMPLETED, 1) for number in range(KILLS * 2)
     ]

@@ -139,7 +139,7 @@ def test_a_driver_that_is_ended_again_and_again_loses_nothing_and_does_nothing_t
     hard: bool, emulator: KubernetesEmulator, tmp_path: Path
 ) -> None:
     """Each pod of the driver ends once it has written down something new: between any two decisions, in the end."""
-    run = started(tmp_path, seconds=1.0, limits={"trials": 4})
+    run = started(tmp_path, seconds=1.0, limits={"trials": 10})
     ended: dict[str, int] = {}
 
     def entries() -> int:
@@ -156,7 +156,7 @@ def test_a_driver_that_is_ended_again_and_again_loses_nothing_and_does_nothing_t
 
     assert run.wait(hit) is RunState.COMPLETED, run.events()
     assert len(ended) >= 4, ended
-    once_each(run, tmp_path, 4)
+    once_each(run, tmp_path, 10)
     assert {trial.attempt for trial in run.trials()} == {1}, run.events()
     wait_until(lambda: {kind: listed(emulator, kind) for kind in KINDS} == {kind: [] for kind in KINDS})
 
