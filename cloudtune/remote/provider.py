@@ -53,6 +53,9 @@ _REFRESH_INTERVAL = 5.0
 """Seconds within which `refresh` does not read the driver's log again."""
 
 
+_GOES_ON = (RunState.RUNNING, RunState.STOPPING)
+"""States of a run whose driver's end is still to be seen."""
+
 _FILL_INTERVAL = 60.0
 """Seconds between two readings of the journal that a driver keeps, for what its log lacks."""
 
@@ -161,7 +164,9 @@ class RemoteDriver(Provider):
         driver_id = record.native.get(_DRIVER_RUN) or f"{run.id}-driver-1"
         driver = self._driver(run)
         if driver is not None and (driver.refresh().ended or driver.state is RunState.INTERRUPTED):
-            if driver.state.ended and self._taken_in(run, driver).ended:
+            # Else its end was taken in before, after which the run may have got further trials.
+            unseen = record.state in _GOES_ON
+            if unseen and driver.state.ended and self._taken_in(run, driver).ended:
                 return
             before, _, number = driver_id.rpartition("-")
             driver_id, driver = f"{before}-{int(number) + 1}", None
@@ -253,10 +258,10 @@ class RemoteDriver(Provider):
 
     def _fill(self, reader: Reader, driver: RunHandle) -> None:
         """Read the journal that a driver keeps where its log lacks something, such as its beginning; not too often."""
-        if reader.gap and time.monotonic() - self._filled > _FILL_INTERVAL:
+        kept = self._driver_provider.keeps_appended
+        if kept and reader.gap and time.monotonic() - self._filled > _FILL_INTERVAL:
             self._filled = time.monotonic()
-            if self._driver_provider.keeps_appended:
-                _read_journal(driver, reader)
+            _read_journal(driver, reader)
 
     def _read_rest(self, driver: RunHandle, run: RunStore, reader: Reader) -> None:
         """Take in what a driver that has ended left of its run beside its log."""
@@ -284,7 +289,7 @@ class RemoteDriver(Provider):
     def refresh(self, run: RunStore) -> None:
         driver = self._driver(run)
         recent = time.monotonic() - self._refreshed.get(run.id, -_REFRESH_INTERVAL) < _REFRESH_INTERVAL
-        if recent or driver is None or run.record().state not in (RunState.RUNNING, RunState.STOPPING):
+        if recent or driver is None or run.record().state not in _GOES_ON:
             return
         try:
             with run.locked():

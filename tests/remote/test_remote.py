@@ -288,7 +288,6 @@ def test_who_follows_may_leave_and_come_back(emulated: str, tmp_path: Path) -> N
     assert all(len(list(other.reports(number))) == 1 for number in range(6))
 
 
-@pytest.mark.complete
 @on_aws
 def test_a_run_that_ended_goes_on_under_another_driver_with_what_was_enqueued(emulated: str, tmp_path: Path) -> None:
     job = job_of(tmp_path, SLOW, limits={"trials": 2})
