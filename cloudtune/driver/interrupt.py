@@ -43,13 +43,13 @@ class Interrupt:
         self.level, self.why = max(self.level, level), self.why or why
 
 
-INTERRUPTED = 75
+UNFINISHED = 75
 """The exit code of a driver that was asked to leave its run unfinished (EX_TEMPFAIL of sysexits.h), not 1 as after an error."""
 
 
 def leave_at_once(_number: int, _frame: object) -> None:
     """End this process; the handler for a driver whose every decision is kept elsewhere, and whose trials go on without it."""
-    os._exit(INTERRUPTED)
+    os._exit(UNFINISHED)
 
 
 @contextlib.contextmanager

@@ -50,13 +50,13 @@ def main() -> int:
     """Drive the run to its end; return the exit code."""
     manifest: dict[str, Any] = json.loads((_HERE / MANIFEST).read_text("utf-8"))
     _install(manifest["requirements"])
-    from cloudtune.driver.interrupt import INTERRUPTED, leave_at_once  # noqa: PLC0415  # importable only after `_install`
+    from cloudtune.driver.interrupt import UNFINISHED, leave_at_once  # noqa: PLC0415  # importable only after `_install`
     from cloudtune.system.temporary import TemporaryFolder  # noqa: PLC0415
 
     if manifest["journal"]:
         signal.signal(signal.SIGTERM, leave_at_once)
     with TemporaryFolder() as project:
-        return 0 if _drive_in(project.path, manifest) else INTERRUPTED
+        return 0 if _drive_in(project.path, manifest) else UNFINISHED
 
 
 def _drive_in(project: Path, manifest: dict[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from cloudtune_kubernetes.logs import UNREADABLE, PodLog, log_of
 from cloudtune_kubernetes.names import ATTEMPT, RUN, TRIAL, run_name, trial_labels, trial_name
 from cloudtune_kubernetes.parse import Standing, kind_of, standing
 from cloudtune_kubernetes.pod import CONTAINER
-from cloudtune_kubernetes.storage import remove, remove_service
+from cloudtune_kubernetes.storage import remove, remove_all
 from cloudtune_kubernetes.values import parameters_of
 from cloudtune_kubernetes.workload import job_in
 
@@ -172,10 +172,8 @@ class KubernetesRunner(JobRunner):
         remove(self._cluster, self._name, ("jobs",))
 
     def settle(self) -> None:
-        """Remove what the run has in the cluster."""
-        remove(self._cluster, self._name)
-        if self.brief.job.compute.count > 1:
-            remove_service(self._cluster, self._name)
+        """Remove what the run has in the cluster, and of what travelled in the profile's storage."""
+        remove_all(self._cluster, self._name, self.brief.job)
 
     # One poll
 

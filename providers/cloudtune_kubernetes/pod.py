@@ -70,8 +70,8 @@ def starts_itself(job: TuningJob) -> bool:
     return any(bool(each.get("command")) for each in own if each.get("name") == CONTAINER)
 
 
-class PodWriter(Account):
-    """Writes the spec of a trial's pod, and keeps the account of where each field went.
+class ManifestWriter(Account):
+    """Writes a part of a trial's Job, and keeps the account of where each field went.
 
     Args:
         job: the spec.
@@ -84,6 +84,13 @@ class PodWriter(Account):
     def __init__(self, job: TuningJob, settings: KubernetesSettings, ledger: Ledger) -> None:
         super().__init__(job, ledger)
         self._settings = settings
+
+
+class PodWriter(ManifestWriter):
+    """Writes the spec of a trial's pod."""
+
+    def __init__(self, job: TuningJob, settings: KubernetesSettings, ledger: Ledger) -> None:
+        super().__init__(job, settings, ledger)
         self._helped = helped(job)
         self._volumes: list[dict[str, Any]] = []
         self._mounts: list[dict[str, Any]] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.bundle.upload import ASSETS
 from cloudtune.planning.plan import Note, Plan, Support
-from cloudtune.provider.cloud import CloudProvider, job_of, plan_of
+from cloudtune.provider.cloud import CloudProvider, plan_of
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_kubernetes.capabilities import SUPPORT
@@ -206,7 +206,6 @@ class KubernetesProvider(CloudProvider):
         self.reach(run)
         try:
             self._runner(run).settle()
-            self._remove_objects(run)
         except ProviderError as error:
             run.write(
                 events=[
@@ -216,14 +215,6 @@ class KubernetesProvider(CloudProvider):
                     )
                 ]
             )
-
-    def _remove_objects(self, run: "RunStore") -> None:
-        from cloudtune_kubernetes.names import run_name  # noqa: PLC0415
-        from cloudtune_kubernetes.storage import remove_objects  # noqa: PLC0415
-
-        if self._settings.storage is not None:
-            job = job_of(run)
-            remove_objects(self._settings.storage, run_name(job.name, run.id), job)
 
 
 class DriverHost(KubernetesProvider):

@@ -158,17 +158,8 @@ def _store(cluster: Cluster, storage: str, run: str, shipments: Sequence[tuple[s
         _make(cluster, "configmaps", f"{run}-{FETCH}", run, {"data": data, "immutable": True})
 
 
-def remove_objects(storage: str, run: str, job: "TuningJob") -> None:
-    """Remove from a profile's storage what a run had there.
-
-    Args:
-        storage: of the profile.
-        run: its name in the cluster.
-        job: the spec.
-
-    Raises:
-        ProviderError: the storage cannot be reached, or refuses.
-    """
+def _remove_objects(storage: str, run: str, job: "TuningJob") -> None:
+    """Remove from a profile's storage what a run had there."""
     from cloudtune_kubernetes.uploading import bucket_of, in_words  # noqa: PLC0415  # few profiles have a storage
 
     local = local_data(job, PROVIDER)
@@ -221,6 +212,24 @@ def _whole(volume: Mapping[str, Any], parts: Mapping[str, Sequence[str]]) -> Map
     return {"name": volume["name"], "projected": {"sources": [{"configMap": {"name": name}} for name in names]}}
 
 
+def remove_all(cluster: Cluster, name: str, job: "TuningJob") -> None:
+    """Remove what a run has in the cluster and in the profile's storage.
+
+    Args:
+        cluster: where it is.
+        name: of the run there.
+        job: the spec.
+
+    Raises:
+        ProviderError: the cluster or the storage cannot be reached, or refuses.
+    """
+    remove(cluster, name)
+    if job.compute.count > 1:
+        _remove_service(cluster, name)
+    if cluster.settings.storage is not None:
+        _remove_objects(cluster.settings.storage, name, job)
+
+
 def remove(cluster: Cluster, name: str, kinds: Sequence[str] = KINDS) -> None:
     """Remove what a run has in the cluster, its pods included.
 
@@ -237,7 +246,7 @@ def remove(cluster: Cluster, name: str, kinds: Sequence[str] = KINDS) -> None:
         cluster.call(f"removing {kind} of {name}", "DELETE", cluster.path(kind), query, options)
 
 
-def remove_service(cluster: Cluster, name: str) -> None:
+def _remove_service(cluster: Cluster, name: str) -> None:
     """Remove the Service by which the pods of one trial find each other."""
     with ignoring(GONE):
         cluster.call(f"removing the service {name}", "DELETE", cluster.path("services", name))

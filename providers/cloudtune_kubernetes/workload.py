@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune.planning.account import Account
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.plain_data import mapping
-from cloudtune.planning.plan import Beside, Ledger, Support
-from cloudtune.spec.job import TuningJob
+from cloudtune.planning.plan import Beside, Support
 from cloudtune_kubernetes.capabilities import SUPPORT
 from cloudtune_kubernetes.names import legal_label
-from cloudtune_kubernetes.pod import SPOT, PodWriter
-from cloudtune_kubernetes.settings import KubernetesSettings
+from cloudtune_kubernetes.pod import SPOT, ManifestWriter, PodWriter
 
 MERGING = Merging(("name", "mountPath", "key"))
 """How native settings are merged into a Job: which members tell the items of its lists apart."""
@@ -20,20 +17,8 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 """The label by which Kueue takes a Job into a queue (https://kueue.sigs.k8s.io/docs/tasks/run/jobs)."""
 
 
-class JobWriter(Account):
-    """Writes the manifest of a trial's Job, and keeps the account of where each field went.
-
-    Args:
-        job: the spec.
-        settings: of the profile.
-        ledger: keeps the account.
-    """
-
-    support = SUPPORT
-
-    def __init__(self, job: TuningJob, settings: KubernetesSettings, ledger: Ledger) -> None:
-        super().__init__(job, ledger)
-        self._settings = settings
+class JobWriter(ManifestWriter):
+    """Writes the manifest of a trial's Job."""
 
     def write(self) -> dict[str, Any]:
         """Return the manifest with what the profile says of spot nodes and of its pod template."""

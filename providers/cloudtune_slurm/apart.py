@@ -111,9 +111,8 @@ class Nodes:
             files: of the attempt, on the login node.
         """
         job, known = task["at"]["job"], {"starts": starts_of(files)}
-        before = (
-            known["starts"][-1]["known"] if known["starts"] else (0, 0)
-        )  # read in earlier starts, whose files are gone
+        # What was read in earlier starts, whose files are gone.
+        before = known["starts"][-1]["known"] if known["starts"] else (0, 0)
         offsets = [now - then for now, then in zip(task["known"], before, strict=True)]
         request = json.dumps([{"shared": shared, "tasks": [{**task, "known": offsets}]}])
         try:
@@ -137,18 +136,17 @@ class Nodes:
 
     def _fetched(self, job: str, files: TrialFiles, left: Sequence[str]) -> bool:
         """Copy folders of a trial that has ended to the login node; return whether that was possible."""
+        if not left:
+            return True
         folder = Path(files.folder)
         with tempfile.TemporaryFile() as got:
             try:
-                commands.call(
-                    self._words(job, f"tar -cf - -C trials/{folder.name} {' '.join(left)}"), got=got
-                ) if left else None
+                commands.call(self._words(job, f"tar -cf - -C trials/{folder.name} {' '.join(left)}"), got=got)
             except commands.SlurmError:
                 return False
             got.seek(0)
-            if left:
-                with tarfile.open(fileobj=got) as archive:
-                    archive.extractall(folder, filter="data")
+            with tarfile.open(fileobj=got) as archive:
+                archive.extractall(folder, filter="data")
         return True
 
     def _supply(self, task: Mapping[str, Any], files: TrialFiles) -> None:
@@ -160,12 +158,12 @@ class Nodes:
                 with tempfile.NamedTemporaryFile() as kept:
                     _pack(Path(kept.name), [Path(files.checkpoint)], self._root)
                     self._send(at, Path(kept.name), "checkpoint.tar.gz")
-            last = (starts_of(files) or [{"sent": 0}])[
-                -1
-            ]  # a start before has claimed it, but could not be sent its orders
-            if "sent" in last and not claim(
-                files, at["name"], node=at["node"], batch=at["batch"], turn=0, known=task["known"]
-            ):
+            starts, about = (
+                starts_of(files),
+                {"node": at["node"], "batch": at["batch"], "turn": 0, "known": task["known"]},
+            )
+            claimed = bool(starts) and "sent" not in starts[-1]  # by a start before, which could not be sent its orders
+            if not claimed and not claim(files, at["name"], **about):
                 commands.cancel([at["name"]])
                 return
             with tempfile.NamedTemporaryFile("w") as orders:

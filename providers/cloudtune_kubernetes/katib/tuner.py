@@ -23,7 +23,7 @@ from cloudtune_kubernetes.katib.experiment import experiment_name
 from cloudtune_kubernetes.katib.extending import extension
 from cloudtune_kubernetes.katib.space import codec_of, decoded, write
 from cloudtune_kubernetes.katib.trials import OVER, KatibTrials, condition_of
-from cloudtune_kubernetes.storage import remove, remove_objects, remove_service
+from cloudtune_kubernetes.storage import remove_all
 
 _API = "/apis/kubeflow.org/v1beta1"
 _MEASURED = "katib.kubeflow.org/metrics-collector-injection"
@@ -86,12 +86,7 @@ class KatibTuner(Tuner):
     def settle(self) -> None:
         """Remove the Jobs of trials, code and variables of the run; the Experiment stays, with its trials."""
         self._trials.close()
-        remove(self._cluster, self._run)
-        if self.brief.job.compute.count > 1:
-            remove_service(self._cluster, self._run)
-        storage = self._cluster.settings.storage
-        if storage is not None:
-            remove_objects(storage, self._run, self.brief.job)
+        remove_all(self._cluster, self._run, self.brief.job)
 
     def restore(self, trials: Sequence[Trial]) -> None:
         self._numbers = {trial.place: trial.number for trial in trials}
@@ -99,7 +94,7 @@ class KatibTuner(Tuner):
     # One poll
 
     def poll(self, done: Collection[int]) -> JobSnapshot:
-        experiment = self._get()
+        experiment = self._get("experiments")
         self._trials.watch()
         own = self._numbered(done)
         seen = self._trials.settled(own)
@@ -112,11 +107,11 @@ class KatibTuner(Tuner):
             state = RunState.STOPPING
         return JobSnapshot(state, self._created(experiment), self._elapsed(experiment), reason, trials)
 
-    def _get(self) -> Object:
-        """Return the Experiment; {} where it is gone."""
+    def _get(self, kind: str) -> Object:
+        """Return what Katib has of this kind under the Experiment's name: itself, or its suggestions; {} where that is gone."""
         with ignoring(GONE):
-            doing = f"looking at the Experiment {self.name}"
-            found: Object = self._cluster.call(doing, "GET", self._cluster.path("experiments", self.name))
+            what = f"the Experiment {self.name}" if kind == "experiments" else f"the {kind} of {self.name}"
+            found: Object = self._cluster.call(f"looking at {what}", "GET", self._cluster.path(kind, self.name))
             return found
         return {}
 
@@ -131,11 +126,8 @@ class KatibTuner(Tuner):
 
     def _order(self, trials: Mapping[str, Object]) -> list[str]:
         """Return the names of trials in the order in which they were suggested."""
-        suggested: list[str] = []
-        with ignoring(GONE):
-            place = self._cluster.path("suggestions", self.name)
-            found = self._cluster.call(f"looking at the suggestions of {self.name}", "GET", place)
-            suggested = [str(each["name"]) for each in mappings(mapping(found.get("status")).get("suggestions"))]
+        found = mapping(self._get("suggestions").get("status"))
+        suggested = [str(each["name"]) for each in mappings(found.get("suggestions"))]
         rest = sorted(
             trials.keys() - set(suggested), key=lambda name: (trials[name]["metadata"]["creationTimestamp"], name)
         )
@@ -198,12 +190,9 @@ class KatibTuner(Tuner):
 
     def _why_failed(self, said: str) -> str:
         """Return why an Experiment failed: where its suggestions did, in their words."""
-        if "Suggestion" in said:
-            with ignoring(GONE):
-                place = self._cluster.path("suggestions", self.name)
-                found = self._cluster.call(f"looking at the suggestions of {self.name}", "GET", place)
-                return str(condition_of(found, "Failed").get("message") or said)
-        return said
+        if "Suggestion" not in said:
+            return said
+        return str(condition_of(self._get("suggestions"), "Failed").get("message") or said)
 
     def _created(self, experiment: Object) -> float:
         return moment(mapping(experiment.get("status")).get("startTime")) or self.brief.created

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cloud_runs import SLOW, Submit, job_of, submitting
+from kubernetes_runs import cluster_of, forgetting, left, listed
 from late import LATE
 
 from cloudtune import api
@@ -26,9 +26,7 @@ if LATE:
     pytest.importorskip("kubernetes")
 
     from cloudtune_kubernetes import client as client_module
-    from cloudtune_kubernetes.client import Cluster
     from cloudtune_kubernetes.emulator import KubernetesEmulator
-    from cloudtune_kubernetes.settings import KubernetesSettings
 
 TWO_A_KILL = """
 import os, pathlib, time, cloudtune.trial as t
@@ -41,7 +39,6 @@ t.report(score=t.params()["x"])
 """Some two trials end for each `kill -9`, so that kills come at any moment of the run."""
 
 KILLS = int(os.environ.get("CLOUDTUNE_TEST_KILLS", "6"))
-KINDS = ("jobs", "pods", "configmaps", "secrets", "services")
 LONG = "import time, cloudtune.trial as t\nt.report(score=t.params()['x'])\nprint('here', flush=True)\ntime.sleep(60)\n"
 
 
@@ -62,21 +59,6 @@ submit = submitting("k8s")
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have calls that may pass made again at once."""
     monkeypatch.setattr(client_module, "PAUSE", 0.001)
-
-
-def cluster_of(emulator: KubernetesEmulator) -> Cluster:
-    return Cluster(KubernetesSettings(kubeconfig=str(emulator.kubeconfig)))
-
-
-def listed(emulator: KubernetesEmulator, kind: str) -> list[Any]:
-    cluster = cluster_of(emulator)
-    return list(cluster.call("looking", "GET", cluster.path(kind), {"labelSelector": "cloudtune.dev/run"})["items"])
-
-
-def left(emulator: KubernetesEmulator, *kinds: str) -> dict[str, list[str]]:
-    """The names of what a run has in the cluster, by kind."""
-    found = {kind: [each["metadata"]["name"] for each in listed(emulator, kind)] for kind in (*KINDS, *kinds)}
-    return {kind: names for kind, names in found.items() if names}
 
 
 def test_a_run_is_one_experiment_whose_trials_values_and_logs_come_back(
@@ -140,14 +122,7 @@ def test_cuts_forgotten_versions_throttling_and_lost_answers_make_no_experiment_
     faults = emulator.faults
     faults.watch_cuts, faults.throttle, faults.lost, faults.errors = 0.3, 0.2, 0.1, 0.05
     run = submit(job_of(tmp_path, limits={"trials": 8, "parallel": 4}))
-    forgotten: list[int] = []
-
-    def forget(progress: Any) -> None:
-        if len(forgotten) < 5:
-            forgotten.append(1)
-            emulator.forget_history()
-
-    assert run.wait(forget) is RunState.COMPLETED, run.events()
+    assert run.wait(forgetting(emulator)) is RunState.COMPLETED, run.events()
     trials = run.trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 8, [trial.reason for trial in trials]
     assert all(len(list(run.reports(trial.number))) == 3 for trial in trials)

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 from cloud_runs import job_of
+from kubernetes_runs import KINDS, cluster_of, listed
 from late import LATE
 
 from cloudtune import api
@@ -20,11 +21,7 @@ from cloudtune.testing.conformance import wait_until
 if LATE:
     pytest.importorskip("kubernetes")
 
-    from cloudtune_kubernetes.client import Cluster
     from cloudtune_kubernetes.emulator import KubernetesEmulator
-    from cloudtune_kubernetes.settings import KubernetesSettings
-
-KINDS = ("jobs", "pods", "configmaps", "secrets", "services")
 
 
 @pytest.fixture
@@ -33,13 +30,6 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesEmulator]:
         for name, value in {**running.environment, "CLOUDTUNE_KUBERNETES_POLL": "0.1"}.items():
             monkeypatch.setenv(name, value)
         yield running
-
-
-def listed(emulator: KubernetesEmulator, kind: str) -> list[dict[str, Any]]:
-    cluster = Cluster(KubernetesSettings(kubeconfig=str(emulator.kubeconfig)))
-    query = {"labelSelector": "cloudtune.dev/run"}
-    found: list[dict[str, Any]] = cluster.call("looking", "GET", cluster.path(kind), query)["items"]
-    return found
 
 
 SECRET = "0.31415926"
@@ -182,7 +172,7 @@ def test_a_driver_whose_job_was_deleted_is_followed_by_another_that_takes_over(
 ) -> None:
     run = started(tmp_path, limits={"trials": 6})
     wait_until(lambda: (tmp_path / "began-2").exists())
-    cluster = Cluster(KubernetesSettings(kubeconfig=str(emulator.kubeconfig)))
+    cluster = cluster_of(emulator)
     (driver,) = (each for each in listed(emulator, "jobs") if "-driver-" in each["metadata"]["name"])
     options = {"propagationPolicy": "Foreground"}
     cluster.call("deleting", "DELETE", cluster.path("jobs", driver["metadata"]["name"]), body=options)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cloud_runs import job_of
+from kubernetes_runs import left_in
 from late import LATE
 
 from cloudtune import api
@@ -26,8 +27,6 @@ if LATE:
     from cloudtune_kubernetes.settings import KubernetesSettings
 
 pytestmark = [pytest.mark.complete, pytest.mark.xdist_group("real kubernetes")]  # which is started once
-
-KINDS = ("jobs", "pods", "configmaps", "secrets", "services")
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +59,6 @@ def profile(kubelet: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"CLOUDTUNE_KUBERNETES_{name}", str(value))
 
 
-def left(cluster: Cluster) -> dict[str, list[str]]:
-    """The names of what runs have in the cluster, by kind."""
-    query = {"labelSelector": "cloudtune.dev/run"}
-    listed = {kind: cluster.call("looking", "GET", cluster.path(kind), query)["items"] for kind in KINDS}
-    return {kind: [each["metadata"]["name"] for each in found] for kind, found in listed.items() if found}
-
-
 def evict(cluster: Cluster, part: str) -> str:
     """Evict a running pod whose name has a part, by the API that `kubectl drain` asks; return its name, "" for none."""
     for pod in cluster.call("looking", "GET", cluster.path("pods"))["items"]:
@@ -94,7 +86,7 @@ def test_a_run_completes_and_leaves_nothing(kubelet: StandIn, tmp_path: Path) ->
     assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 1)] * 4
     assert all(len(list(run.reports(number))) == 3 for number in range(4))
     assert next(iter(run.logs(0))).startswith("step 1: score=")
-    wait_until(lambda: left(kubelet.cluster) == {})
+    wait_until(lambda: left_in(kubelet.cluster) == {})
 
 
 def test_an_eviction_costs_no_retry(kubelet: StandIn, tmp_path: Path) -> None:
@@ -120,7 +112,7 @@ def test_cancelling_leaves_nothing(kubelet: StandIn, tmp_path: Path) -> None:
     wait_until(lambda: (tmp_path / "began-1").exists())
     run.cancel()
     assert run.wait() is RunState.CANCELLED
-    wait_until(lambda: left(kubelet.cluster) == {})
+    wait_until(lambda: left_in(kubelet.cluster) == {})
 
 
 def test_a_driver_in_the_cluster_under_the_printed_role_outlives_its_eviction(
@@ -151,4 +143,4 @@ def test_a_driver_in_the_cluster_under_the_printed_role_outlives_its_eviction(
     assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 1)] * 4
     assert [(tmp_path / f"began-{number}").read_text() for number in range(4)] == ["once "] * 4
     assert [file.read_text() for file in run.fetch(0, tmp_path / "out")] == ["model"]
-    wait_until(lambda: left(cluster) == {})
+    wait_until(lambda: left_in(cluster) == {})

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cloud_runs import SLOW, Submit, job_of, submitting
+from kubernetes_runs import cluster_of, forgetting, left
 from late import LATE
 
 from cloudtune import api
@@ -24,11 +25,8 @@ if LATE:
     pytest.importorskip("kubernetes")
 
     from cloudtune_kubernetes import client as client_module
-    from cloudtune_kubernetes.client import Cluster
     from cloudtune_kubernetes.emulator import KubernetesEmulator
-    from cloudtune_kubernetes.settings import KubernetesSettings
 
-KINDS = ("jobs", "pods", "configmaps", "secrets", "services")
 LONG = "import time, cloudtune.trial as t\nt.report(score=t.params()['x'])\nprint('here', flush=True)\ntime.sleep(60)\n"
 
 
@@ -48,14 +46,6 @@ submit = submitting("k8s")
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have calls that may pass made again at once."""
     monkeypatch.setattr(client_module, "PAUSE", 0.001)
-
-
-def left(emulator: KubernetesEmulator) -> dict[str, list[str]]:
-    """The names of what a run has in the cluster, by kind."""
-    cluster = Cluster(KubernetesSettings(kubeconfig=str(emulator.kubeconfig)))
-    query = {"labelSelector": "cloudtune.dev/run"}
-    listed = {kind: cluster.call("looking", "GET", cluster.path(kind), query)["items"] for kind in KINDS}
-    return {kind: [each["metadata"]["name"] for each in found] for kind, found in listed.items() if found}
 
 
 def told(run: Run) -> str:
@@ -111,7 +101,7 @@ def test_evictions_and_a_dead_node_cost_no_retry(emulator: KubernetesEmulator, s
 
     def strike(_: Any) -> None:
         if not struck and all((tmp_path / f"began-{number}").exists() for number in range(2)):
-            cluster = Cluster(KubernetesSettings(kubeconfig=str(emulator.kubeconfig)))
+            cluster = cluster_of(emulator)
             evicted, other = cluster.call("looking", "GET", cluster.path("pods"))["items"]
             struck.append(evicted["metadata"]["name"])
             emulator.cluster.evict("default", struck[0])
@@ -130,14 +120,7 @@ def test_cuts_forgotten_versions_throttling_and_lost_answers_make_no_job_twice(
     faults = emulator.faults
     faults.watch_cuts, faults.throttle, faults.lost, faults.errors = 0.3, 0.2, 0.1, 0.05
     run = submit(job_of(tmp_path, limits={"trials": 8, "parallel": 4}))
-    forgotten: list[int] = []
-
-    def forget(progress: Any) -> None:
-        if len(forgotten) < 5:
-            forgotten.append(1)
-            emulator.forget_history()
-
-    assert run.wait(forget) is RunState.COMPLETED, run.events()
+    assert run.wait(forgetting(emulator)) is RunState.COMPLETED, run.events()
     trials = run.trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 8, [trial.reason for trial in trials]
     assert [trial.attempt for trial in trials] == [1] * 8
