@@ -8,6 +8,7 @@ import io
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from cloudtune.emulation.access import Admit, Application, Environ, Guard, Refuse
+
+_PIECE = 65_536
+"""Bytes that are read at a time of a body that nobody wants."""
 
 _LOOK_UP = 0.05
 """Seconds between two checks for a requested stop."""
@@ -24,6 +28,12 @@ HEAD_SECONDS = 20.0
 
 BODY_SECONDS = 900.0
 """Seconds within which a request's body must arrive, and each chunk of its answer must be received."""
+
+REST_SECONDS = 30.0
+"""Seconds for which the rest of a body that nobody has read is taken after the answer (nginx's ``lingering_time``)."""
+
+REST_PAUSE = 5.0
+"""Seconds without a byte after which that rest is given up (nginx's ``lingering_timeout``)."""
 
 CONNECTIONS = 512
 """The most connections at a time."""
@@ -50,14 +60,33 @@ class SilentHandler(WSGIRequestHandler):
         self.server.note_request(self.connection)
         self._reader.until = time.monotonic() + BODY_SECONDS
         self.connection.settimeout(BODY_SECONDS)
+        head = self.rfile.tell()
         super().run_wsgi()
+        self._take_rest(head)
+
+    def _take_rest(self, head: int) -> None:
+        """Read what is left of a body that was answered unread; else the client, still sending, loses the answer.
+
+        A connection closed with unread bytes is reset, and a reset discards what the client has not read yet
+        (RFC 9112, section 9.6). Closing the writing side first tells the client that the answer is whole.
+        """
+        end = time.monotonic() + REST_SECONDS
+        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        whole = sys.maxsize if chunked else head + int(self.headers.get("Content-Length") or 0)
+        if self.rfile.tell() >= whole:
+            return
+        socket.socket.shutdown(self.connection, socket.SHUT_WR)  # not TLS's, after which nothing can be read
+        while self.rfile.tell() < whole and time.monotonic() < end:
+            self._reader.until = min(end, time.monotonic() + REST_PAUSE)
+            if not self.rfile.read1(_PIECE):
+                return
 
 
 class _Reader(io.RawIOBase):
     """A raw reader of a connection that raises TimeoutError after a point in time (monotonic clock, seconds)."""
 
     def __init__(self, connection: socket.socket, until: float) -> None:
-        self._connection, self.until = connection, until
+        self._connection, self.until, self._taken = connection, until, 0
 
     def readable(self) -> bool:
         return True
@@ -67,7 +96,13 @@ class _Reader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the request comes too slowly")
         self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
+        count = self._connection.recv_into(buffer)
+        self._taken += count
+        return count
+
+    def tell(self) -> int:
+        """Return the number of bytes that were read."""
+        return self._taken
 
 
 class _Server(ThreadedWSGIServer):

@@ -155,6 +155,31 @@ def test_a_slow_head_and_a_slow_body_come_to_an_end(server: serving.LoopbackServ
             assert ended
 
 
+@pytest.mark.parametrize("measure", ["Content-Length: 16777216", "Transfer-Encoding: chunked"])
+def test_who_still_sends_a_body_that_nobody_reads_keeps_the_answer(
+    server: serving.LoopbackServer, measure: str
+) -> None:
+    head = f"POST / HTTP/1.1\r\nHost: evil.example\r\n{measure}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        answer = b""
+        while piece := connection.recv(65_536):
+            answer += piece
+        assert answer.startswith(b"HTTP/1.1 403")
+        for _ in range(256):  # more than any buffer holds: it is read, or the connection is reset
+            connection.sendall(b"x" * 65_536)
+
+
+def test_a_body_that_never_ends_is_given_up(server: serving.LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "REST_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: evil.example\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 403")
+        with pytest.raises(OSError, match="reset|pipe"):  # noqa: PT012  # any of them may be the first to fail
+            while True:
+                connection.sendall(b"x" * 65_536)
+
+
 def test_the_one_that_waits_longest_leaves_where_there_are_too_many(
     server: serving.LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
