@@ -1,7 +1,7 @@
 """The trials of a run that its best, its front and its nearest trial follow from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cloudtune.results.constraints import total_violation, violations
@@ -49,12 +49,27 @@ def _judged(
     """Return the losses and numbers of the feasible trials of the search, and whether trials were run again."""
     found: list[Point] = []
     repeated = False
-    for number, repeat, metrics in completed_metrics(run):
-        repeated = repeated or repeat is not None
-        point = losses(objectives, metrics) if repeat is None else None
-        if point is not None and not (constraints and total_violation(violations(constraints, metrics))):
-            found.append((point, number))
+    for numbers, repeats, metrics in completed_metrics(run):
+        repeated = repeated or repeats.count(None) < len(repeats)
+        alone = len(objectives) == 1 and not constraints
+        for at in _extremes(objectives[0], repeats, metrics) if alone else range(len(numbers)):
+            point = losses(objectives, metrics[at]) if repeats[at] is None else None
+            if point is not None and not (constraints and total_violation(violations(constraints, metrics[at]))):
+                found.append((point, numbers[at]))
     return found, repeated
+
+
+def _extremes(
+    objective: Objective, repeats: Sequence[int | None], metrics: Sequence[Mapping[str, float]]
+) -> Iterable[int]:
+    """Return the places of the trials with the best value, which is found for many without looking at each by itself."""
+    name = objective.metric
+    values = [each.get(name) if repeat is None else None for each, repeat in zip(metrics, repeats, strict=True)]
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if not finite:
+        return ()
+    best = min(finite) if objective.goal == "minimize" else max(finite)
+    return (at for at, value in enumerate(values) if value == best)
 
 
 def _lowest(found: Sequence[Point]) -> list[int]:
