@@ -259,11 +259,13 @@ class Variant:
         noise: standard deviation, as a share of the spread of the losses of random trials.
         failing: share of the space, in cells, whose trials fail.
         shuffled: whether the loss has nothing to do with the values, so that nothing can be learnt.
+        rounds: whether trials come and end in rounds of all that are in flight, as Bayesmark's do; else the oldest ends first.
     """
 
     noise: float = 0.0
     failing: float = 0.0
     shuffled: bool = False
+    rounds: bool = False
 
 
 VARIANTS = {
@@ -271,6 +273,7 @@ VARIANTS = {
     "noisy": Variant(noise=0.2),
     "failing": Variant(failing=0.2),
     "control": Variant(shuffled=True),
+    "rounds": Variant(rounds=True),
 }
 
 

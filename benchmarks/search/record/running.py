@@ -84,36 +84,42 @@ class Worker:
 def run(case: Case, environments: Path, log: Path, budget: int | None = None) -> dict[str, Any]:
     """Return the line of one run.
 
-    So many trials are in flight as the case says, and the oldest ends first. ``reached`` is the true loss of the trial that looked
-    best, after each evaluation; null before the first that did not fail.
+    So many trials are in flight as the case says, and the oldest ends first, or all of them (see `Variant`). ``reached`` is the true
+    loss of the trial that looked best, after each evaluation; null before the first that did not fail. ``drawn``, of random
+    trials alone, is that of each: what a score is measured by.
     """
     group = GROUPS[case.group]
     task = group.make(case.task)
-    varied = Varied(task, VARIANTS[case.variant], case.task, case.seed)
+    variant = VARIANTS[case.variant]
+    varied = Varied(task, variant, case.task, case.seed)
     count = budget or group.budget
     worker = Worker(case.peer, environments, log)
     best: tuple[float, float] | None = None
     reached: list[float | None] = []
     flying: list[tuple[int, float | None]] = []
+    drawn: list[float | None] = []
     try:
         new = {"space": task.space, "seed": case.seed, "budget": count, "parallel": case.parallel}
         versions = worker.request(do="new", **new)["versions"]
         worker.seconds = 0.0
         for _ in range(count):
-            if len(flying) == case.parallel:
-                token, loss = flying.pop(0)
+            ended = 0 if len(flying) < case.parallel else len(flying) if variant.rounds else 1
+            for token, loss in flying[:ended]:
                 worker.request(do="tell", token=token, loss=loss)
+            del flying[:ended]
             asked = worker.request(do="ask")
             truth = varied.truth(asked["values"])
             observed = varied.observed(truth)
             if observed is not None and truth is not None:
                 best = min(best, (observed, truth)) if best is not None else (observed, truth)
             reached.append(None if best is None else best[1])
+            drawn.append(truth)
             flying.append((asked["token"], observed))
     finally:
         worker.close()
     about = {"half": half(case.task), "budget": count, "versions": versions, "machine": machine(), "ended": time.time()}
-    return {**asdict(case), **about, "seconds": worker.seconds / count, "reached": reached}
+    line = {**asdict(case), **about, "seconds": worker.seconds / count, "reached": reached}
+    return {**line, "drawn": drawn} if case.peer == "random" else line
 
 
 def kept(path: Path) -> list[dict[str, Any]]:
