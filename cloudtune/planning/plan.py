@@ -1,7 +1,7 @@
 """Plan what a provider does with each field of a job; no field is dropped silently."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -248,10 +248,11 @@ class Ledger:
         yield from self._carried.items()
         yield from ((note.path, note.target) for note in self._notes)
 
-    def note_other_natives(self, job: TuningJob, support: Support, message: str) -> None:
-        """Note the native settings of all other providers; those of providers that are not installed together."""
-        paths = {name: native_path(TuningJob, name) for name in job.native if name != self.provider}
-        for path in dict.fromkeys(path if path == name else FIELD for name, path in paths.items()):
+    def note_other_natives(self, job: TuningJob, support: Support, message: str, read: Collection[str] = ()) -> None:
+        """Note the native settings of all others but those that are read; those of what is not installed together."""
+        others = [name for name in job.native if name != self.provider and name not in read]
+        paths = {name: native_path(TuningJob, name) for name in others}
+        for path in dict.fromkeys(path if read or path == name else FIELD for name, path in paths.items()):
             self.note(path, support, message)
 
     def copy_to(self, whole: "Ledger", below: str) -> None:

@@ -58,6 +58,9 @@ class Translation(Account):
     merging: ClassVar[Merging]
     """How native settings are merged into a request."""
 
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Keys of `native` beside the provider's own that this translation reads and accounts for."""
+
     from_profile: ClassVar[Mapping[str, str]] = {}
     """Fields of the spec by the last name of fields of the request that a profile gives where the spec says nothing."""
 
@@ -113,7 +116,7 @@ class Translation(Account):
     def plan(self) -> Plan:
         """Return the plan: the whole request, and where each field of the spec went."""
         self._ledger.carry("strict", Beside.PLAN)
-        self._ledger.note_other_natives(self._job, *self.support["native"])
+        self._ledger.note_other_natives(self._job, *self.support["native"], read=self.reads)
         request = self._driven() if self._mode.driven else self.bare()
         own = self._job.native_settings(self.provider)
         if own:

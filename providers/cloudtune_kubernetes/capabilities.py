@@ -20,6 +20,7 @@ SUPPORT: SupportTable = {
     "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
     "stopping.unkept": (Support.APPROXIMATE, "no volume keeps checkpoints, so paused trials begin anew; give output: pvc://CLAIM/FOLDER"),
     "mode.managed": (Support.UNCHECKED, "as an Experiment of Katib, which the cluster must have: cloudtune check says whether it is there"),
+    "katib.imported": (Support.DRIVEN, "no imported Experiment says it: cloudtune's driver asks, with a Job a trial"),
     "retries": (Support.DRIVEN, "Katib starts no trial again: cloudtune's driver asks, with a Job a trial"),
     "name.katib": (Support.ENCODED, "the Experiment's name is made of it, with a mark of the run"),
     "objective.regex": (Support.ENCODED, "the trial helper looks for it in the output, and writes down for Katib what it finds"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import ProviderError, TrialError, ignoring
-from cloudtune.planning.plain_data import mappings
+from cloudtune.planning.plain_data import mapping, mappings
 from cloudtune_kubernetes.client import EXISTS, GONE, Cluster
 from cloudtune_kubernetes.logs import log_of
 from cloudtune_kubernetes.names import RUN
@@ -43,7 +43,7 @@ def files_of(cluster: Cluster, request: Mapping[str, Any], run: str, trial: str,
         TrialError: outputs are on no volume, or too large for a log.
         ProviderError: the cluster cannot be reached, or refuses.
     """
-    spec = request["spec"]["template"]["spec"]
+    spec = mapping(mapping(mapping(request.get("spec")).get("template")).get("spec"))
     volume = next((each for each in mappings(spec.get("volumes")) if each.get("name") == "files"), {})
     claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
     if claim is None:

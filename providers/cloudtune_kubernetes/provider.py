@@ -12,6 +12,8 @@ from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_kubernetes.capabilities import SUPPORT
 from cloudtune_kubernetes.katib.experiment import experiment_name, with_trial
+from cloudtune_kubernetes.katib.imported import final_experiment
+from cloudtune_kubernetes.katib.space import is_imported
 from cloudtune_kubernetes.pod import PROVIDER
 from cloudtune_kubernetes.settings import KubernetesSettings
 from cloudtune_kubernetes.translate import codec_of, translate
@@ -51,6 +53,7 @@ class KubernetesProvider(CloudProvider):
     settings_type = KubernetesSettings
     _settings: KubernetesSettings
     support = SUPPORT
+    variables = "env"
     words = KubernetesWords()
     native_format = "yaml"
     policy_format = "yaml"
@@ -159,6 +162,8 @@ class KubernetesProvider(CloudProvider):
         from cloudtune_kubernetes.storage import final_request  # noqa: PLC0415
 
         name = experiment_name(job, run.id) if plan.mode == "managed" else run_name(job.name, run.id)
+        if plan.mode == "managed" and is_imported(job):
+            return final_experiment(run, plan.request, name)
         trial = final_request(self._cluster, run, job, job_in(plan.request), name)
         return trial if plan.request.get("kind") == "Job" else with_trial(plan.request, name, trial)
 

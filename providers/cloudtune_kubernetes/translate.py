@@ -4,8 +4,11 @@ Pure: no network, no credentials.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
+from cloudtune.interop.katib.own import NAME as KATIB
+from cloudtune.interop.katib.writing import plan
 from cloudtune.planning.known_values import IMAGE, Finding, judge_text
 from cloudtune.planning.mode import Reason
 from cloudtune.planning.plain_data import mapping, mappings
@@ -16,8 +19,9 @@ from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.fields import alternatives
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.stopping import Auto
+from cloudtune.store.secrets import masked
 from cloudtune_kubernetes.capabilities import SUPPORT
-from cloudtune_kubernetes.katib import experiment, space
+from cloudtune_kubernetes.katib import experiment, imported, space
 from cloudtune_kubernetes.katib.reasons import reasons
 from cloudtune_kubernetes.pod import PROVIDER, SPOT, TEMPLATE, helped
 from cloudtune_kubernetes.schema import problems
@@ -27,6 +31,7 @@ from cloudtune_kubernetes.workload import MERGING, JobWriter, job_in, part_of_jo
 
 _NO_IMAGE = 'no image to run in; give trial.image, or image = "…" in the profile'
 _OF_EXPERIMENTS = "is a part of Experiments: of no effect in a driven run"
+_OF_ANOTHER_KIND = "is a part of a Job, and the imported template is none; say it there, under native: {katib: …}"
 
 
 def translate(job: TuningJob, settings: KubernetesSettings | None = None) -> Plan:
@@ -41,7 +46,8 @@ def translate(job: TuningJob, settings: KubernetesSettings | None = None) -> Pla
         Katib (managed). ``${run}``, ``${code}`` and ``${data:NAME}`` in it are known when the run starts, ``${trial}`` when
         a trial does.
     """
-    return _Translation(job, settings or KubernetesSettings()).plan()
+    kind = ImportedTranslation if space.is_imported(job) else ClusterTranslation
+    return kind(job, settings or KubernetesSettings()).plan()
 
 
 def codec_of(job: TuningJob, mode: str) -> SpaceCodec:
@@ -54,7 +60,7 @@ def codec_of(job: TuningJob, mode: str) -> SpaceCodec:
     return space.codec_of(job) if mode == "managed" else driven_codec(job)
 
 
-class _Translation(Translation):
+class ClusterTranslation(Translation):
     """One translation of one job to a cluster."""
 
     provider, service, support, merging = PROVIDER, "Kubernetes", SUPPORT, MERGING
@@ -186,3 +192,51 @@ class _Translation(Translation):
             return f"katib.{target}"
         below = inside.removeprefix(f"{TEMPLATE}.")
         return below if below != inside else f"job.{inside}"
+
+
+class ImportedTranslation(ClusterTranslation):
+    """The same of a job with the settings of an imported Experiment, which Katib gets as it was."""
+
+    reads = (KATIB,)
+
+    @cached_property
+    def _written(self) -> Plan:
+        return plan(masked(self._job))
+
+    def reasons(self) -> Iterable[Reason]:
+        return imported.reasons(self._written)
+
+    def plain_job(self) -> Request:
+        self._ledger.note(imported.NATIVE, Support.APPROXIMATE, _OF_EXPERIMENTS)
+        return super().plain_job()
+
+    def tuning_job(self) -> Request:
+        self._of_the_cluster()
+        self.note_given("limits", "time", "cost", "no_improvement")
+        if self._job.mode == "managed":
+            self.note("mode", "mode.managed")
+        made = imported.experiment_of(self._job, self._written, self._settings.namespace, self._ledger)
+        self.note("name", "name.katib", "metadata.name")
+        return made
+
+    def _of_job(self, own: Mapping[str, Any], below: str) -> dict[str, Any]:
+        for name in own:
+            if not self._runs_a_job and below and name != "katib":
+                self._ledger.note(f"{self._native_at}.{name}", Support.UNSUPPORTED, _OF_ANOTHER_KIND)
+        return super()._of_job(own, below)
+
+    @property
+    def _runs_a_job(self) -> bool:
+        return bool(mapping(job_in(self._written.request)).get("kind") == "Job")
+
+    def violations(self, request: Request) -> Iterator[Violation]:
+        refused = any(note.support is Support.UNSUPPORTED for note in self._written.notes)
+        if self._mode.driven or (self._runs_a_job and not refused):
+            yield from super().violations(request)
+        elif not refused:  # of templates of other kinds the cluster knows the fields
+            yield from experiment.mistakes_of(request)
+
+    def _path_of(self, target: str) -> str:
+        if self._mode.driven:
+            return super()._path_of(target)
+        return self._ledger.field_at(self._job, target) or f"{imported.NATIVE}.{target}"

@@ -114,8 +114,7 @@ class Writer:
             **self._counts(),
             "metricsCollectorSpec": self._collector(),
             "parameters": [
-                spec_of(self._own.name_of(name), self._as_budget(parameter), self._levels)
-                for name, parameter in self._varied().items()
+                spec_of(self._own.name_of(name), parameter, self._levels) for name, parameter in self.searched().items()
             ],
             "trialTemplate": {
                 "primaryContainerName": PRIMARY,
@@ -232,6 +231,10 @@ class Writer:
         return product or None
 
     # The space
+
+    def searched(self) -> dict[str, Parameter]:
+        """Return what Katib draws, by the job's names: all that varies, and the budget of Hyperband's trials."""
+        return {name: self._as_budget(parameter) for name, parameter in self._varied().items()}
 
     def _varied(self) -> dict[str, Parameter]:
         return {

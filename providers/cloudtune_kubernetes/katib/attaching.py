@@ -2,7 +2,9 @@
 
 from cloudtune.errors import RunNotFound, ignoring
 from cloudtune.interop.documents import Document
+from cloudtune.interop.katib.own import NAME
 from cloudtune.interop.katib.reading import parse
+from cloudtune.interop.katib.templates import MERGING
 from cloudtune.planning.embedded_spec import unpacked_spec
 from cloudtune.planning.plain_data import mapping
 from cloudtune.spec.job import TuningJob
@@ -34,4 +36,5 @@ def find(cluster: Cluster, name: str) -> TuningJob:
     if spec is not None:
         return TuningJob.from_data({**spec, "mode": "managed"}, name)
     job = parse(Document(dict(found), f"the Experiment {name}")).job
-    return job.model_copy(update={"mode": "managed"})
+    own = MERGING.merge(job.native_settings(NAME), {"metadata": {"name": name}})
+    return job.model_copy(update={"mode": "managed", "native": {NAME: own}})

@@ -8,12 +8,14 @@ reals by their logarithm whatever the Experiment says (pkg/suggestion/v1beta1/sk
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
 from cloudtune.interop.katib.algorithms import algorithm_of
+from cloudtune.interop.katib.own import NAME, Own
 from cloudtune.interop.katib.spaces import WITH_LOGS, spec_of
+from cloudtune.interop.katib.writing import Writer
 from cloudtune.space.codecs import (
     Codec,
     NumberAsText,
@@ -94,9 +96,36 @@ def algorithm_name(job: TuningJob) -> str:
 
 def codec_of(job: TuningJob) -> SpaceCodec:
     """Return the codec of a job's space, by which the helper in the container and the client decode the same values."""
+    if is_imported(job):
+        return _AsExported(job)
     levels = job.strategy.levels if isinstance(job.strategy, Grid) else None
     shown = with_parameters(job.space, partial(_listed, levels=levels)) if isinstance(job.strategy, Grid) else job.space
     return Flattened(Space(shown), partial(codecs_for, algorithm=algorithm_name(job), plain=not helped(job)))
+
+
+def is_imported(job: TuningJob) -> bool:
+    """Return whether a job has the settings of an Experiment that was imported, which it is again where Katib runs it."""
+    return NAME in job.native
+
+
+class _AsExported(SpaceCodec):
+    """The codec of a space as `cloudtune export --to katib` writes it: values are what they say, by Katib's names."""
+
+    def __init__(self, job: TuningJob) -> None:
+        own = Own(job.native_settings(NAME))
+        super().__init__({**job.space, **Writer(job).searched()}, _texts)
+        found = self.encoded_dimensions
+        self.encoded_dimensions = tuple(replace(each, sent_as=own.name_of(each.dimension.name)) for each in found)
+
+
+def _texts(parameter: Parameter) -> Sequence[type[Codec]]:
+    match parameter:
+        case Categorical(values=values) | Ordinal(values=values):
+            return codecs_of_texts(values)
+        case Constant(value=value):
+            return codecs_of_texts((value,))
+        case _:
+            return [NumberAsText]
 
 
 def _listed(parameter: Parameter, levels: int | None) -> Parameter:
