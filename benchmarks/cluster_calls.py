@@ -1,13 +1,16 @@
 """How many calls a run on Kubernetes makes, and how busy it keeps its slots: no-op trials on the emulator.
 
 ``python benchmarks/cluster_calls.py --trials 1000 --parallel 64`` prints calls by operation, calls a minute beside those that each trial
-needs (its Job, its log), and trials a second. The emulator runs each trial as a process of this machine.
+needs (its Job, its log), and trials a second. The emulator runs each trial as a process of this machine. With ``--managed`` the run is an
+Experiment of Katib, whose controller makes the Jobs.
 """
 
 import argparse
 import os
+import shlex
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from cloudtune import TuningJob, api
@@ -23,9 +26,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--parallel", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=0.0, help="that each trial takes")
+    parser.add_argument("--managed", action="store_true", help="by Katib")
     options = parser.parse_args()
     code = f"import sys, time; time.sleep({options.seconds}); print('score =', sys.argv[1].partition('=')[2])"
-    container = {"name": "trial", "command": ["python3", "-S", "-c", code]}
+    word = shlex.quote(code) if options.managed else code  # Katib starts a container's words by a shell
+    container = {"name": "trial", "command": ["python3", "-S", "-c", word]}
     job = TuningJob.from_data(
         {
             "name": "calls",
@@ -33,6 +38,7 @@ def main() -> None:
             "objective": {"metric": "score", "goal": "maximize"},
             "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
             "strategy": {"type": "random", "seed": 1},
+            "mode": "managed" if options.managed else "driven",
             "limits": {"trials": options.trials, "parallel": options.parallel},
             "kubernetes": {"spec": {"containers": [container]}},
         }
@@ -50,9 +56,11 @@ def main() -> None:
     ended = [trial for trial in trials if trial.state.value == "completed"]
     others = sum(count for name, count in calls.items() if name not in OF_TRIALS)
     print(
-        f"{state.value}: {len(ended)} of {options.trials} trials completed, {options.parallel} at once, in {took:.1f} s"
+        f"{job.mode}, {state.value}: {len(ended)} of {options.trials} trials completed, {options.parallel} at once, in {took:.1f} s"
     )
     print(f"{len(ended) / took:.1f} trials a second; attempts beyond the first: {sum(t.attempt - 1 for t in trials)}")
+    for reason, count in Counter(trial.reason for trial in trials if trial.reason).most_common(3):
+        print(f"  {count} for: {reason}")
     print(f"calls beside those of each trial: {others}, {60 * others / took:.1f} a minute")
     for name, count in sorted(calls.items()):
         print(f"  {name:20} {count}")

@@ -84,7 +84,7 @@ class RemoteDriver(Provider):
         self._driver_provider = driver_provider.driver_host()
         self._profile = profile
         self._refreshed: dict[str, float] = {}
-        self._filled = -_FILL_INTERVAL
+        self._filled: dict[str, float] = {}
 
     def emulators(self) -> Mapping[str, str]:
         found = dict(self._target.emulators())
@@ -258,9 +258,9 @@ class RemoteDriver(Provider):
 
     def _fill(self, reader: Reader, driver: RunHandle) -> None:
         """Read the journal that a driver keeps where its log lacks something, such as its beginning; not too often."""
-        kept = self._driver_provider.keeps_appended
-        if kept and reader.gap and time.monotonic() - self._filled > _FILL_INTERVAL:
-            self._filled = time.monotonic()
+        recent = time.monotonic() - self._filled.get(driver.id, -_FILL_INTERVAL) < _FILL_INTERVAL
+        if self._driver_provider.keeps_appended and reader.gap and not recent:
+            self._filled[driver.id] = time.monotonic()
             _read_journal(driver, reader)
 
     def _read_rest(self, driver: RunHandle, run: RunStore, reader: Reader) -> None:

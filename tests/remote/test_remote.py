@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from amounts import examples
@@ -19,7 +20,8 @@ from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.notifying.outbox import wait_for_all
 from cloudtune.provider.handle import RunHandle
-from cloudtune.remote.journal import PREFIX, Journal, JournalFile, Reader, copy
+from cloudtune.remote.journal import JOURNAL, PREFIX, Journal, JournalFile, Reader, copy
+from cloudtune.remote.provider import RemoteDriver
 from cloudtune.run import Run
 from cloudtune.store.enqueued import enqueue, enqueued
 from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
@@ -147,6 +149,30 @@ def test_a_driver_that_was_killed_goes_on_from_the_file_of_its_entries_and_tells
         if reader.gap:
             assert len(here.trials()) < 3, "nothing after a gap is taken before that is filled"
     assert all_of(here) == all_of(journal)
+
+
+def test_what_one_runs_log_lacks_is_read_however_soon_after_anothers(
+    far: tuple[RunStore, list[str]], tmp_path: Path
+) -> None:
+    class Kept:
+        def __init__(self, run: str) -> None:
+            self.id = f"{run}-driver-1"
+
+        def fetch(self, _number: int, target: Path) -> list[Path]:
+            (target / JOURNAL).write_text("\n".join(far[1]))
+            return [target / JOURNAL]
+
+    host: Any = SimpleNamespace(keeps_appended=True)
+    host.driver_host = lambda: host
+    target: Any = SimpleNamespace(settings={}, mounts={}, name="p")
+    provider = RemoteDriver(target, (), host, "p")
+    for name in ("one", "other"):
+        here = store_in(tmp_path / name).run("r")
+        reader, driver = Reader(here, whole=True), Kept(name)
+        reader.read(far[1][-1])  # the log has its end alone
+        assert reader.gap
+        provider._fill(reader, cast("RunHandle", driver))  # within the minute of another run's
+        assert all_of(here) == all_of(far[0])
 
 
 def test_enqueued_trials_go_along_with_the_driver_and_are_taken_up_once(tmp_path: Path) -> None:
