@@ -28,6 +28,13 @@ _QUANTITIES = frozenset({
 })  # fmt: skip
 """Fields that the client calls strings, or maps of them, and that are quantities."""
 
+_LONG = frozenset({
+    "activeDeadlineSeconds", "deletionGracePeriodSeconds", "expirationSeconds", "fsGroup", "generation", "gracePeriodSeconds",
+    "observedGeneration", "remainingItemCount", "runAsGroup", "runAsUser", "seconds", "sizeBytes", "startingDeadlineSeconds",
+    "supplementalGroups", "terminationGracePeriodSeconds", "tolerationSeconds",
+})  # fmt: skip
+"""Fields whose whole numbers have 64 bits; those of all others have 32."""
+
 _BYTES = frozenset({("V1ConfigMap", "binaryData"), ("V1Secret", "data")})
 """Fields that the client calls maps of strings, and that hold bytes."""
 
@@ -168,21 +175,27 @@ def _value(value: Any, kind: Type, owner: str, path: tuple[str, ...], reading: R
         return {name: _value(each, kind.item, owner, path, reading) for name, each in value.items()}
     if kind.form == "model":
         return _model(value, kind.of, owner, path, reading)
-    if not _fits(value, kind.of):
+    if not _fits(value, kind.of, path):
         raise _mismatch(value, kind, owner, path)
     return value
 
 
-def _fits(value: Any, of: str) -> bool:
+def _fits(value: Any, of: str, path: tuple[str, ...]) -> bool:
     if of in ("str", "datetime", "bytes"):
         return isinstance(value, str)
     if of == "bool":
         return isinstance(value, bool)
     if of == "int":
-        return isinstance(value, int) and not isinstance(value, bool)
+        most = 2 ** (_bits(path) - 1)
+        return isinstance(value, int) and not isinstance(value, bool) and -most <= value < most
     if of == "float":
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return True
+
+
+def _bits(path: tuple[str, ...]) -> int:
+    """Return the size of the whole number that a field is, or has in a list."""
+    return 64 if path[-1].partition("[")[0] in _LONG else 32
 
 
 def _model(data: Any, model: str, owner: str, path: tuple[str, ...], reading: Reading) -> Any:
@@ -224,7 +237,10 @@ def _check_base64(texts: Iterable[str | None]) -> None:
 def _mismatch(value: Any, kind: Type, owner: str, path: tuple[str, ...]) -> _Mismatch:
     said = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}[type(value)]
     where = ".".join(re.sub(r"\[\d+\]", "", part) for part in path)
-    return _Mismatch(f"json: cannot unmarshal {said} into Go struct field {shape(owner)}.{where} of type {_go(kind)}")
+    go = _go(kind)
+    if kind.of == "int":
+        go, said = f"int{_bits(path)}", f"number {value!r}" if said == "number" else said
+    return _Mismatch(f"json: cannot unmarshal {said} into Go struct field {shape(owner)}.{where} of type {go}")
 
 
 def _go(kind: Type) -> str:

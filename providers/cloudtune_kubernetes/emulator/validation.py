@@ -35,6 +35,7 @@ _NOT_KEY = (
 )
 _LABEL_NAMES = frozenset({"namespaces", "services"})
 _LONGEST_MAP = 1 << 20
+_MOST = 2**31 - 1
 
 
 def validate(kind: Kind, made: Mapping[str, Any]) -> list[Cause]:
@@ -123,20 +124,23 @@ def pod_spec(
         for at, container in enumerate(spec.get(name) or ()):
             found += _container(container, f"{path}.{name}[{at}]", volumes, seen)
     found += _policy(spec, path, policies)
-    if (spec.get("activeDeadlineSeconds") or 1) < 1:
-        found.append(
-            bad(
-                f"{path}.activeDeadlineSeconds",
-                spec["activeDeadlineSeconds"],
-                "must be between 1 and 2147483647, inclusive",
-            )
-        )
+    for name in ("fsGroup", "runAsUser", "runAsGroup"):
+        found += _between(spec.get("securityContext") or {}, f"{path}.securityContext", name, 0)
+    found += _between(spec, path, "activeDeadlineSeconds", 1)
     for name in ("serviceAccountName", "priorityClassName"):
         if spec.get(name) and not re.fullmatch(SUBDOMAIN, spec[name]):
             found.append(bad(f"{path}.{name}", spec[name], _NOT_SUBDOMAIN))
     for at, each in enumerate(spec.get("tolerations") or ()):
         found += _toleration(each, f"{path}.tolerations[{at}]")
     return found + _labels(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
+
+
+def _between(part: Mapping[str, Any], path: str, name: str, least: int) -> list[Cause]:
+    """Return whether a number is out of its range, up to the greatest of 32 bits, though its field has 64."""
+    value = part.get(name)
+    if value is None or least <= value <= _MOST:
+        return []
+    return [bad(f"{path}.{name}", value, f"must be between {least} and {_MOST}, inclusive")]
 
 
 def _policy(spec: Mapping[str, Any], path: str, policies: Sequence[str]) -> list[Cause]:
@@ -168,6 +172,8 @@ def _container(made: Mapping[str, Any], path: str, volumes: set[str], seen: set[
     seen.add(name)
     if not made.get("image"):
         found.append(lacking(f"{path}.image"))
+    for each in ("runAsUser", "runAsGroup"):
+        found += _between(made.get("securityContext") or {}, f"{path}.securityContext", each, 0)
     found += _mounts(made.get("volumeMounts") or (), f"{path}.volumeMounts", volumes)
     return [*found, *_variables(made, path), *_resources(made.get("resources") or {}, f"{path}.resources")]
 
