@@ -196,9 +196,7 @@ class Keeper:
     # Watching and ending
 
     def _drain_wakeup(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._wakeup.recv(4096):
-                pass
+        self._wakeup.recv(4096)  # of what is left, the selector tells again
 
     def _reap(self) -> None:
         while True:
@@ -219,9 +217,10 @@ class Keeper:
         """Kill the rest of a group whose leader has ended, trim its log, send and record its outcome."""
         del self._children[child.pid]
         signal_group(child.pid, signal.SIGKILL)
-        if child.log_size is not None and child.output_start >= 0:
+        if child.log_size is not None:
             with contextlib.suppress(OSError):  # the log has been removed
-                trim_log(child.log, child.log_size, child.output_start)
+                if child.output_size > child.log_size:
+                    trim_log(child.log, child.log_size, child.output_start)
         outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
         child.end_lease()  # before the driver looks for room for the next trial
         # The driver gets the outcome first and continues meanwhile; the record is for the case that it dies.

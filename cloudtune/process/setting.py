@@ -112,8 +112,18 @@ class TrialFiles:
             shutil.copytree(output, target, dirs_exist_ok=True)
         return [target / path.relative_to(output) for path in files]
 
-    def remove_empty_folders(self) -> None:
-        """Remove the empty folders of a trial that did not start."""
+    def make(self) -> None:
+        """Create the trial's folders, its log and the file of its parameters, both empty."""
+        self.make_folders()
+        for path in (self.log, self.parameters):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644))
+
+    def remove_empty(self) -> None:
+        """Remove what `make` created for a trial that did not start."""
+        for path in (self.log, self.parameters):
+            with contextlib.suppress(OSError):
+                if not os.stat(path).st_size:  # noqa: PTH116
+                    os.unlink(path)  # noqa: PTH108
         for folder in (self.checkpoint, self.output, self.folder):
             with contextlib.suppress(OSError):  # it is not there, or not empty
                 os.rmdir(folder)  # noqa: PTH106

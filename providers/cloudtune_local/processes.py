@@ -1,5 +1,6 @@
 """Trials as processes: each with its own process group, folder, log and limits."""
 
+import contextlib
 import json
 import selectors
 import signal
@@ -31,6 +32,9 @@ _NOT_ITS_OWN = ("stopped", "system")
 READING_INTERVAL = 0.1
 """Seconds between two reads of what the running trials have written."""
 
+_LULL = 0.002
+"""Seconds without an answer of the keeper after which the driver has time."""
+
 
 class ProcessLauncher(Launcher):
     """Starts a process for every trial, through the keeper.
@@ -53,6 +57,7 @@ class ProcessLauncher(Launcher):
         self._happened: deque[TrialUpdate] = deque()
         self._selector = selectors.DefaultSelector()
         self._next_reading = 0.0
+        self._next: int | None = None
         self._made_ahead: set[int] = set()
         self._launched: set[int] = set()
         self._keeper = self._start_keeper()
@@ -91,10 +96,10 @@ class ProcessLauncher(Launcher):
             if trial.number not in self._made_ahead:
                 files.make_folders()
             self._setting.inherit(trial)
-            with open(files.parameters, "w") as file:  # noqa: PTH123  # no Path: many files are written
-                file.write(json.dumps({"parameters": trial.parameters}))
+            with open(files.parameters, "wb") as file:  # noqa: PTH123  # no Path: many files are written
+                file.write(json.dumps({"parameters": trial.parameters}).encode())
             self._keeper.start(self._request(trial, files), lease)
-            self._make_ahead(trial.number + 1)
+            self._next = trial.number + 1
         except ConnectionError:
             self._keeper_is_gone()
         except OSError as error:
@@ -103,12 +108,14 @@ class ProcessLauncher(Launcher):
                 f"{place} cannot be written: {error.strerror or error}; the run can be resumed once that is mended"
             ) from error
 
-    def _make_ahead(self, number: int) -> None:
-        """Create the next trial's folders while this one starts, since that takes longer than the rest of a launch."""
+    def _make_ahead(self) -> None:
+        """Create the next trial's files while the last one runs, since that takes longer than the rest of a launch."""
+        number, self._next = self._next, None
         limit = self._setting.job.limits.trials
-        if number not in self._made_ahead and (limit is None or number < limit):
-            self._setting.files(Trial(number, {})).make_folders()
-            self._made_ahead.add(number)
+        if number is not None and number not in self._made_ahead and (limit is None or number < limit):
+            with contextlib.suppress(OSError):  # the launch tells that the disk is full
+                self._setting.files(Trial(number, {})).make()
+                self._made_ahead.add(number)
 
     def _request(self, trial: Trial, files: TrialFiles) -> dict[str, Any]:
         request: dict[str, Any] = {
@@ -146,7 +153,7 @@ class ProcessLauncher(Launcher):
         self._sharing.let_go()
         if not self._happened:
             wait = min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
-            if self._selector.select(wait):
+            if self._awaited(wait):
                 self._hear_keeper()
             if time.monotonic() >= self._next_reading:
                 self._next_reading = time.monotonic() + READING_INTERVAL
@@ -154,6 +161,15 @@ class ProcessLauncher(Launcher):
         happened = list(self._happened)
         self._happened.clear()
         return happened
+
+    def _awaited(self, seconds: float) -> bool:
+        """Return whether the keeper answers within some seconds; if it has nothing to say at first, prepare meanwhile."""
+        if self._next is not None and seconds > _LULL:
+            if self._selector.select(_LULL):
+                return True
+            self._make_ahead()
+            seconds -= _LULL
+        return bool(self._selector.select(seconds))
 
     def _hear_keeper(self) -> None:
         try:
@@ -225,7 +241,7 @@ class ProcessLauncher(Launcher):
         self._keeper.close()
         self._selector.close()
         for number in self._made_ahead - self._launched:
-            self._setting.files(Trial(number, {})).remove_empty_folders()
+            self._setting.files(Trial(number, {})).remove_empty()
 
 
 class _Process:
