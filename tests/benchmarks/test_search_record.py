@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 RECORD = Path(__file__).parents[2] / "benchmarks" / "search" / "record"
-MODULES = ("peers", "groups", "running", "tables")
+MODULES = ("peers", "fidelity_peers", "catalogue", "groups", "running", "tables")
 SPACE = [
     {"name": "x", "type": "float", "low": -1.0, "high": 1.0, "log": False},
     {"name": "n", "type": "int", "low": 1, "high": 9, "log": True},
@@ -83,12 +83,73 @@ def test_runs_of_different_lengths_are_compared_at_what_they_have_in_common(reco
     assert found["cloudtune"] == pytest.approx((2.0, 1.0)), "ranks 1 and 3: the mean, and its standard error"
 
 
+def test_scores_lie_between_chance_and_the_best_that_any_peer_has_seen(record: dict[str, Any]) -> None:
+    tables = record["tables"]
+    about = {"group": "g", "variant": "plain", "parallel": 1, "seed": 0}
+    lines = [
+        {**about, "task": task, "peer": peer, "reached": [end * scale], **({"drawn": [9.0, 3 * scale, 2 * scale, 0.0]} if peer == "random" else {})}
+        for task, scale in (("t", 1.0), ("u", 2.0))
+        for peer, end in (("cloudtune", 0.5), ("HEBO", 1.0), ("random", 4.0))
+    ]  # fmt: skip
+    block = next(iter(tables.blocks(lines).values()))
+    assert {peer: mean for peer, (mean, _) in tables.scores(lines, block).items()} == pytest.approx(
+        {"cloudtune": 80.0, "HEBO": 60.0, "random": 0.0}
+    )
+    assert tables.scores([line for line in lines if line["peer"] != "random"], block) == {}
+
+
 def test_a_peer_that_is_not_there_is_a_line_that_says_so(record: dict[str, Any], tmp_path: Path) -> None:
     running, path = record["running"], tmp_path / "record.jsonl"
     case = running.Case("made up", "one", "plain", 1, 0, "HEBO")
     (told,) = running.run_all([case], path, tmp_path, time.monotonic() + 9, None)
     assert "No such file" in told
     assert "1 runs broke: HEBO" in record["tables"].text(running.kept(path))
+
+
+def test_rounds_end_at_once(record: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = requests_of(record, monkeypatch)
+    record["running"].run(cases(record, variant="rounds", parallel=3)[1], tmp_path, tmp_path / "log")
+    assert said == ["new", *["ask"] * 3, *["tell"] * 3, *["ask"] * 3]
+
+
+def test_what_is_followed_has_so_many_epochs_and_goes_on_where_it_paused(
+    record: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups, trained = record["groups"], []
+
+    def curve(values: Any, seed: int) -> Iterator[float]:
+        for epoch in range(1, 28):
+            trained.append((seed, epoch))
+            yield values["x"] ** 2 + 1 / epoch
+
+    def make(_: str) -> Any:
+        return groups.Task(SPACE, lambda values: values["x"] ** 2 + 1 / 27, curve)
+
+    monkeypatch.setitem(groups.GROUPS, "followed", groups.Group(lambda: ["one"], make, 4, follows=True))
+    for peer in ("cloudtune hyperband", "random, whole trials"):
+        trained.clear()
+        line = record["running"].run(
+            record["running"].Case("followed", "one", "plain", 2, 0, peer), tmp_path, tmp_path / "log"
+        )
+        assert len(trained) == 4 * 27
+        assert len(set(trained)) == len(trained), "no epoch twice"
+        assert len(line["reached"]) == 4
+        assert line["reached"][-1] is not None
+        assert line["reached"][-1] >= 1 / 27
+    assert {epoch for _, epoch in trained} == set(range(1, 28)), "whole trials"
+
+
+def requests_of(record: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which what a peer is asked to do is added."""
+    said: list[str] = []
+    asked = record["running"].Worker.request
+
+    def request(self: Any, **about: Any) -> Any:
+        said.append(about["do"])
+        return asked(self, **about)
+
+    monkeypatch.setattr(record["running"].Worker, "request", request)
+    return said
 
 
 def test_variants_are_the_same_for_every_peer(record: dict[str, Any]) -> None:

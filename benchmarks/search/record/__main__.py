@@ -12,9 +12,9 @@ import argparse
 import time
 from pathlib import Path
 
+from catalogue import ALL, peers_of
 from groups import GROUPS, VARIANTS, half
 from installing import install
-from peers import PEERS
 from running import Case, kept, run_all
 from tables import seen, write
 
@@ -26,10 +26,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the environments and the data")
     commands = parser.add_subparsers(dest="command", required=True)
     making = commands.add_parser("install", help="make the environments of peers, and try whether each works")
-    making.add_argument("peers", nargs="*", default=list(PEERS))
+    making.add_argument("peers", nargs="*", default=list(ALL))
     run = commands.add_parser("run", help="run what the data lacks")
     run.add_argument("--groups", nargs="*", default=list(GROUPS), choices=list(GROUPS))
-    run.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    run.add_argument("--peers", nargs="*", default=list(ALL), choices=list(ALL))
     run.add_argument("--variants", nargs="*", default=["plain"], choices=list(VARIANTS))
     run.add_argument("--parallel", nargs="*", type=int, default=[1], help="trials in flight, such as 1 8 64")
     run.add_argument("--half", choices=["design", "report", "all"], default="all")
@@ -41,7 +41,7 @@ def main() -> None:
     showing.add_argument(
         "--at", type=int, help="after so many evaluations, in the place of the longest runs of a group"
     )
-    showing.add_argument("--peers", nargs="*", choices=list(PEERS), help="in the place of all")
+    showing.add_argument("--peers", nargs="*", choices=list(ALL), help="in the place of all")
     asked = parser.parse_args()
     data = asked.folder / "record.jsonl"
     if asked.command == "install":
@@ -72,6 +72,7 @@ def _cases(asked: argparse.Namespace) -> list[Case]:
         for variant in asked.variants
         for group, name in tasks
         for peer in asked.peers
+        if peer in peers_of(GROUPS[group].follows)
     ]
 
 

@@ -8,7 +8,8 @@ the task's name.
 import hashlib
 import importlib.util
 import math
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,14 +20,22 @@ import numpy as np
 Entry = dict[str, Any]
 Values = Mapping[str, Any]
 Loss = Callable[[Values], float]
+Curve = Callable[[Values, int], Iterator[float]]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to minimise: its space as flat data (see `worker`), and its loss without noise."""
+    """One thing to minimise.
+
+    Attributes:
+        space: as flat data (see `worker`).
+        loss: without noise.
+        curve: the loss after each epoch of a trial with some values and a seed, in the place of `loss`; None for tasks of one loss.
+    """
 
     space: list[Entry]
     loss: Loss
+    curve: Curve | None = None
 
 
 def half(name: str) -> str:
@@ -220,6 +229,29 @@ def _bbob(name: str) -> Task:
     return Task(space, loss)
 
 
+# Learning curves of networks that are trained here
+
+
+def _networks() -> Any:
+    sys.path.append(str(Path(__file__).parents[1]))  # the comparison of strategies with rungs has them
+    import curves
+
+    return curves
+
+
+def _curves(name: str) -> Task:
+    networks = _networks()
+    data = next(each for each in networks.tasks() if each.name == name)
+    space = [{"name": key, **each} for key, each in networks.SPACE.items()]
+    flat = [each if "values" in each else {**each, "log": each.pop("scale", "") == "log"} for each in space]
+
+    def last(values: Values) -> float:
+        *_, end = networks.curve(data, values, 0)
+        return float(end)
+
+    return Task(flat, last, lambda values, seed: networks.curve(data, values, seed))
+
+
 @dataclass(frozen=True)
 class Group:
     """Tasks of a kind.
@@ -227,12 +259,14 @@ class Group:
     Attributes:
         names: of all its tasks; called where its data are needed.
         make: from a task's name.
-        budget: evaluations of a run.
+        budget: evaluations of a run; whole trials whose epochs may be used, where they are followed.
+        follows: whether trials are followed epoch by epoch.
     """
 
     names: Callable[[], list[str]]
     make: Callable[[str], Task]
     budget: int
+    follows: bool = False
 
 
 def _coco_names(suite: str, dimensions: tuple[int, ...]) -> Callable[[], list[str]]:
@@ -245,6 +279,7 @@ GROUPS: dict[str, Group] = {
     "bayesmark": Group(lambda: [f"{model} {data}" for model in _BAYESMARK for data in _DATASETS], _bayesmark, 60),
     "bbob": Group(_coco_names("bbob", (2, 3, 5, 10)), _bbob, 100),
     "bbob-high": Group(_coco_names("bbob", (20, 40)), _bbob, 200),
+    "curves": Group(lambda: ["digits", "cancer", "wine", "clusters", "noisy", "wide"], _curves, 32, follows=True),
     "bbob-mixint": Group(_coco_names("bbob-mixint", (5, 10, 20, 40)), _bbob, 100),
 }
 

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from groups import GROUPS, VARIANTS, Varied, half
-from peers import PEERS, says
+from catalogue import ALL, says
+from fidelity_peers import EPOCHS, GO
+from groups import GROUPS, VARIANTS, Task, Varied, half
 
 WORKER = Path(__file__).parent / "worker.py"
 
@@ -43,7 +44,7 @@ def machine() -> dict[str, Any]:
 
 def python_of(peer: str, environments: Path) -> str:
     """Return the interpreter of a peer's environment; this one's for cloudtune and random."""
-    name = PEERS[peer].environment
+    name = ALL[peer].environment
     return str(environments / name / "bin" / "python") if name else sys.executable
 
 
@@ -90,36 +91,76 @@ def run(case: Case, environments: Path, log: Path, budget: int | None = None) ->
     """
     group = GROUPS[case.group]
     task = group.make(case.task)
-    variant = VARIANTS[case.variant]
-    varied = Varied(task, variant, case.task, case.seed)
     count = budget or group.budget
     worker = Worker(case.peer, environments, log)
-    best: tuple[float, float] | None = None
-    reached: list[float | None] = []
-    flying: list[tuple[int, float | None]] = []
-    drawn: list[float | None] = []
     try:
         new = {"space": task.space, "seed": case.seed, "budget": count, "parallel": case.parallel}
         versions = worker.request(do="new", **new)["versions"]
         worker.seconds = 0.0
-        for _ in range(count):
-            ended = 0 if len(flying) < case.parallel else len(flying) if variant.rounds else 1
-            for token, loss in flying[:ended]:
-                worker.request(do="tell", token=token, loss=loss)
-            del flying[:ended]
-            asked = worker.request(do="ask")
-            truth = varied.truth(asked["values"])
-            observed = varied.observed(truth)
-            if observed is not None and truth is not None:
-                best = min(best, (observed, truth)) if best is not None else (observed, truth)
-            reached.append(None if best is None else best[1])
-            drawn.append(truth)
-            flying.append((asked["token"], observed))
+        losses = _followed(case, task, count, worker) if group.follows else _asked(case, task, count, worker)
+        found = list(losses)
     finally:
         worker.close()
+    best: tuple[float, float] | None = None
+    reached: list[float | None] = []
+    for observed, truth in found:
+        if observed is not None and truth is not None:
+            best = min(best, (observed, truth)) if best is not None else (observed, truth)
+        reached.append(None if best is None else best[1])
     about = {"half": half(case.task), "budget": count, "versions": versions, "machine": machine(), "ended": time.time()}
     line = {**asdict(case), **about, "seconds": worker.seconds / count, "reached": reached}
-    return {**line, "drawn": drawn} if case.peer == "random" else line
+    return {**line, "drawn": [truth for _, truth in found]} if case.peer == "random" else line
+
+
+Seen = tuple[float | None, float | None]
+"""What a run sees of a trial, and what that is truly worth; None where it failed."""
+
+
+def _asked(case: Case, task: Task, count: int, worker: Worker) -> Iterator[Seen]:
+    """Yield what each trial came to."""
+    variant = VARIANTS[case.variant]
+    varied = Varied(task, variant, case.task, case.seed)
+    flying: list[tuple[int, float | None]] = []
+    for _ in range(count):
+        ended = 0 if len(flying) < case.parallel else len(flying) if variant.rounds else 1
+        for token, loss in flying[:ended]:
+            worker.request(do="tell", token=token, loss=loss)
+        del flying[:ended]
+        asked = worker.request(do="ask")
+        truth = varied.truth(asked["values"])
+        observed = varied.observed(truth)
+        flying.append((asked["token"], observed))
+        yield observed, truth
+
+
+def _followed(case: Case, task: Task, count: int, worker: Worker) -> Iterator[Seen]:
+    """Yield the best loss of trials that came to their end, each time as many epochs as a whole trial has were used.
+
+    All that are in flight are trained at the same pace.
+    """
+    assert task.curve is not None
+    curves: dict[int, Iterator[float]] = {}
+    epochs: dict[int, int] = {}
+    running: list[int] = []
+    best, used = None, 0
+    while True:
+        while len(running) < case.parallel:
+            asked = worker.request(do="ask")
+            number = asked["token"]
+            if number not in curves:
+                curves[number], epochs[number] = task.curve(asked["values"], 1000 * case.seed + number), 0
+            running.append(number)
+        for number in list(running):
+            loss, epochs[number], used = next(curves[number]), epochs[number] + 1, used + 1
+            verdict = worker.request(do="report", token=number, epoch=epochs[number], loss=loss)["verdict"]
+            if epochs[number] == EPOCHS:
+                best = loss if best is None else min(best, loss)
+            if verdict != GO:
+                running.remove(number)
+            if used % EPOCHS == 0:
+                yield best, best
+                if used == count * EPOCHS:
+                    return
 
 
 def kept(path: Path) -> list[dict[str, Any]]:

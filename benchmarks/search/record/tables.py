@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import OURS, says
+from catalogue import ours_among, says
 from scipy.stats import rankdata, wilcoxon
 
 Lines = list[dict[str, Any]]
@@ -69,6 +69,34 @@ def ranks(block: Block) -> tuple[dict[str, tuple[float, float]], int]:
     return {peer: (mean, error) for peer, mean, error in sorted(found, key=lambda item: item[1])}, len(whole)
 
 
+def scores(lines: Lines, block: Block) -> dict[str, tuple[float, float]]:
+    """Return the mean score of each peer and its standard error over the pairs that have all peers: 100 is the best known, 0 chance.
+
+    As Bayesmark's (docs/scoring.rst there), whose optimum is the best that was seen of a task, here by any peer: what is not better
+    than the median of single random trials counts as that.
+
+    Args:
+        lines: of a group; nothing is returned where random trials of a task were not kept one by one.
+        block: of these lines.
+    """
+    drawn: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        drawn[line["task"]] += [loss for loss in line.get("drawn", ()) if loss is not None]
+    peers = sorted({peer for pair in block.values() for peer in pair})
+    whole = {key: pair for key, pair in block.items() if len(pair) == len(peers)}
+    if not whole or not all(drawn[task] for task, _ in whole):
+        return {}
+    rows = []
+    for (task, _), pair in whole.items():
+        seen_of = [each for (other, _), others in block.items() if other == task for each in others.values()]
+        best, chance = min([*seen_of, *drawn[task]]), float(np.median(drawn[task]))
+        gap = max(chance - best, 1e-300)
+        rows.append([100 * (chance - min(pair[peer], chance)) / gap for peer in peers])
+    means, count = np.mean(rows, axis=0), len(rows)
+    errors = np.std(rows, axis=0, ddof=1) / count**0.5 if count > 1 else np.full(len(peers), np.nan)
+    return {peer: (mean, error) for peer, mean, error in zip(peers, means.tolist(), errors.tolist(), strict=True)}
+
+
 def versus(block: Block, ours: str, other: str) -> tuple[int, int, float]:
     """Return how often ours was better and worse than a peer, and p of Wilcoxon's signed-rank test over the signed ranks."""
     pairs = [(pair[ours], pair[other]) for pair in block.values() if ours in pair and other in pair]
@@ -86,6 +114,7 @@ def text(lines: Lines) -> str:
         found, count = ranks(block)
         if not found:
             continue
+        ours = ours_among(found)
         halves: dict[str, Block] = defaultdict(dict)
         for (task, seed), pair in block.items():
             halves[_half(lines, task)][task, seed] = pair
@@ -94,11 +123,13 @@ def text(lines: Lines) -> str:
         )
         told = f"{length} evaluations, {count} pairs of a task and a seed"
         parts += ["", f"## {group}, {variant}, {parallel} in flight: {told}", ""]
+        scored = scores([line for line in lines if _block(line) == (group, variant, parallel)], block)
         split = {name: ranks(part)[0] for name, part in sorted(halves.items())}
         columns = [
             "peer",
             "mean rank",
             *(f"{name} half" for name in split),
+            *(["score"] if scored else []),
             "ours better / worse (p)",
             "ms a suggestion",
         ]
@@ -107,7 +138,9 @@ def text(lines: Lines) -> str:
             halved = (f"{part[peer][0]:.2f}" if peer in part else "" for part in split.values())
             spread = "" if np.isnan(error) else f" ± {error:.2f}"
             cells = [peer, f"{rank:.2f}{spread}", *halved]
-            cells.append("" if peer == OURS else "{} / {} ({:.2g})".format(*versus(block, OURS, peer)))
+            if scored:
+                cells.append("{:.1f} ± {:.1f}".format(*scored[peer]))
+            cells.append("" if peer == ours else "{} / {} ({:.2g})".format(*versus(block, ours, peer)))
             cells.append(f"{1000 * _seconds(lines, group, variant, parallel, peer):.1f}")
             parts.append(f"| {' | '.join(cells)} |")
     broken = [line for line in lines if "error" in line]
@@ -162,7 +195,9 @@ def picture(lines: Lines) -> str:
         parts.append(f'<line x1="240" x2="740" y1="{y}" y2="{y}" stroke="#ccc"/>')
         for peer, (rank, _) in found.items():
             x = 240 + 500 * (rank - 1) / max(most - 1, 1)
-            parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="{7 if peer == OURS else 5}" fill="{colours[peer]}"/>')
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y}" r="{7 if peer == ours_among(found) else 5}" fill="{colours[peer]}"/>'
+            )
     for at, peer in enumerate(peers):
         y = 60 + 28 * len(rows) + 18 * at
         parts.append(f'<circle cx="16" cy="{y - 4}" r="5" fill="{colours[peer]}"/><text x="28" y="{y}">{peer}</text>')

@@ -1,0 +1,25 @@
+"""All peers of the record, and what a line of it says of them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fidelity_peers import FIDELITY_PEERS
+from peers import PEERS, Peer
+
+ALL: dict[str, Peer] = {**PEERS, **FIDELITY_PEERS}
+
+
+def peers_of(follows: bool) -> dict[str, Peer]:
+    """Return the peers of groups in which trials are followed epoch by epoch, or of the others."""
+    return FIDELITY_PEERS if follows else PEERS
+
+
+def ours_among(peers: Iterable[str]) -> str:
+    """Return the peer that the others of a group are compared with."""
+    return "cloudtune hyperband" if any(peer in FIDELITY_PEERS for peer in peers) else "cloudtune"
+
+
+def says(line: dict[str, Any], count: int) -> bool:
+    """Return whether a line of a record says what its peer reaches in a run of so many evaluations."""
+    done = len(line.get("reached", ()))
+    return done == count if ALL[line["peer"]].planned else done >= count
