@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 from cloud_runs import job_of
+from kubernetes_runs import listed
 from late import LATE
 
 from cloudtune import api
 from cloudtune.errors import ConfigError, CredentialError, SpecError
 from cloudtune.remote.resolving import resolve
+from cloudtune.results.progress import Watcher
 from cloudtune.store.records import RunState
 from cloudtune.testing.conformance import wait_until
 from cloudtune_kubernetes import objects
@@ -87,27 +89,28 @@ class Served:
 
 
 def in_pods(**variables: str) -> str:
-    """A setting `template` by which the container that fetches has variables, as a webhook or a Secret would give it."""
+    """A setting `template` by which containers have variables, as a webhook or a Secret would give them."""
     env = [{"name": name, "value": value} for name, value in variables.items()]
-    return json.dumps({"spec": {"initContainers": [{"name": "fetch", "env": env}]}})
+    fetches, drives = ({"name": name, "env": env} for name in ("fetch", "trial"))
+    return json.dumps({"spec": {"initContainers": [fetches], "containers": [drives]}})
 
 
-def ran(folder: Path) -> None:
-    """A run whose code and input travel by the storage completes, and its manifests name no secret."""
+def ran(folder: Path, watch: Watcher | None = None, *, driver: str | None = None) -> None:
+    """A run whose code and input travel by the storage completes."""
     (folder / "table").mkdir()
     (folder / "table" / "n.txt").write_text("10")
     job = job_of(folder, READS, data={"table": "table"}, limits={"trials": 1})
-    run = api.prepare(job, "k8s", project=folder, base=folder)
-    assert run.wait() is RunState.COMPLETED, (run.events(), run.trials()[0].reason)
+    run = api.prepare(job, "k8s", project=folder, base=folder, driver=driver)
+    assert run.wait(watch) is RunState.COMPLETED, (run.events(), run.trials()[0].reason)
     assert 10 <= run.trials()[0].metrics["score"] < 11
 
 
 # Runs
 
 
-def test_a_run_travels_by_s3_and_leaves_nothing_there(
-    emulator: KubernetesEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of S3 that has the bucket of the profile's storage, for which pods have keys."""
     pytest.importorskip("moto.server")
     import boto3
     from moto.server import ThreadedMotoServer
@@ -116,31 +119,52 @@ def test_a_run_travels_by_s3_and_leaves_nothing_there(
     server.start()
     host, port = server.get_host_and_port()
     keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
-    for name, value in {
-        **keys,
-        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
+    own = {**keys, "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in own.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CLOUDTUNE_KUBERNETES_STORAGE", "s3://team/runs")
-    monkeypatch.setenv("CLOUDTUNE_KUBERNETES_TEMPLATE", in_pods(**keys))
-    s3 = boto3.client("s3")
-    s3.create_bucket(Bucket="team")
+    monkeypatch.setenv("CLOUDTUNE_KUBERNETES_TEMPLATE", in_pods(**own))
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="team")
+    yield client
+    server.stop()
+
+
+def test_a_run_travels_by_s3_and_leaves_nothing_there(
+    emulator: KubernetesEmulator, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put: list[str] = []
     monkeypatch.setattr(
         Bucket, "put", lambda self, name, path, own=Bucket.put: put.append(name) or own(self, name, path)
     )
-    try:
-        ran(tmp_path)
-        assert {each.partition("/")[2] for each in put} == {
-            "code/trial.py",
-            "code/cloudtune_job.json",
-            "code/sourcedir.tar.gz",
-            "data-0/data.tar.gz",
-        }
-        assert s3.list_objects_v2(Bucket="team")["KeyCount"] == 0
-    finally:
-        server.stop()
+    ran(tmp_path)
+    assert {each.partition("/")[2] for each in put} == {
+        "code/trial.py",
+        "code/cloudtune_job.json",
+        "code/sourcedir.tar.gz",
+        "data-0/data.tar.gz",
+    }
+    assert s3.list_objects_v2(Bucket="team")["KeyCount"] == 0
+
+
+@pytest.mark.complete
+def test_a_driver_in_the_cluster_travels_by_s3_and_takes_the_code_of_its_trials_there(
+    emulator: KubernetesEmulator, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDTUNE_KUBERNETES_OUTPUT", emulator.environment["CLOUDTUNE_KUBERNETES_OUTPUT"])
+    seen: set[str] = set()
+    evicted: list[str] = []
+
+    def watch(_: object) -> None:
+        seen.update(each["Key"] for each in s3.list_objects_v2(Bucket="team").get("Contents", ()))
+        for pod in () if evicted or len(seen) < 5 else listed(emulator, "pods"):  # the driver is there
+            evicted.append(pod["metadata"]["name"])
+            emulator.cluster.evict("default", evicted[-1])  # another pod of it fetches the code again
+
+    ran(tmp_path, watch, driver="k8s")
+    assert len({key.split("/")[1] for key in seen if key.endswith("/code/sourcedir.tar.gz")}) == 2, seen
+    assert "-driver-" in evicted[0]
+    assert s3.list_objects_v2(Bucket="team")["KeyCount"] == 0
 
 
 @pytest.mark.complete
