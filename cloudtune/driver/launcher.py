@@ -19,8 +19,9 @@ class Ended:
         failure: why it failed; "" for success.
         retry: whether another attempt may succeed.
         lost: whether the failure is not the trial's own (its machine or its keeper died): the driver starts it again
-            without counting a retry.
+            without counting a retry, as long as that helps: see `cloudtune.driver.attempts.Attempts`.
         unplaced: whether it never ran, because the place has no room for it or cannot be reached: another place may.
+            With `lost` it is to be started again there, as often as it takes.
         place: where the launcher keeps its files (`Trial.place`); "" for no change.
         billed: seconds that are billed for each of its machines; None for those since it was launched.
         machine: the machine type that it got; "" for that of the plan.

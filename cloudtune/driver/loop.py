@@ -7,18 +7,18 @@ transaction before anything is launched, so that another driver can resume where
 
 import contextlib
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.announcer import Announcer
 from cloudtune.driver.asking import Asking
-from cloudtune.driver.attempts import begin, queue, take_back
+from cloudtune.driver.attempts import Attempts, begin, queue, take_back
 from cloudtune.driver.clock import Clock
 from cloudtune.driver.confirming import LITTLE_LEFT, Confirming, announced, judgement
 from cloudtune.driver.course import Moments, course
-from cloudtune.driver.decisions import TRIED_AGAIN, Running, asked_for, decided, reason_of, retried, verdict_of
+from cloudtune.driver.decisions import TRIED_AGAIN, Running, asked_for, decided, reason_of, verdict_of
 from cloudtune.driver.intake import Intake
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher, Queued, Remark, TrialUpdate
@@ -85,7 +85,7 @@ class Driver:
         self._spending = spending or Spending(job)
         self._clock = Clock()
         self._confirming = Confirming(job, self._spending, self._clock)
-        self._retried: Counter[int] = Counter()
+        self._attempts = Attempts(job.retries)
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
         self._announcer = Announcer(self._work, watcher)
@@ -144,7 +144,7 @@ class Driver:
         """Restore the state of an earlier driver: count ended trials, adopt running ones or start them again."""
         history = self._run.history()
         self._clock.restore(self._run.record().elapsed)
-        self._retried.update(retried(self._run.events()))
+        self._attempts.restore(self._run.events())
         self._spending.follow(self._clock.elapsed)
         self._spending.restore(history)
         self._confirming.restore(history)
@@ -287,6 +287,7 @@ class Driver:
         report = replace(report, moment=self._moments.of(report))
         self._work.report(report)
         running.reported.update(report.metrics)
+        self._attempts.reached(report)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
         if restarted := self._paused.restarted(running.trial, report):
             self._announcer.event(report.number, restarted)
@@ -319,13 +320,14 @@ class Driver:
         self._spending.end(trial, self._launcher.billed(trial) if end.billed is None else end.billed, end.machine)
         if self._interrupt.level >= 2 and running.stop is None and end.failure:
             running.stop = TrialState.WAITING  # what interrupts this driver, such as a shutdown, may have ended it
+        if running.stop is None:
+            end = self._attempts.judged(end)
         state, reason = verdict_of(running, end, self._job, self._launcher.printed)
         if end.lost and running.stop is None:
             self._start_again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
         elif state is TrialState.WAITING:
             self._wait(trial)
-        elif state is TrialState.FAILED and end.retry and self._may_retry(trial):
-            self._retried[trial.number] += 1
+        elif state is TrialState.FAILED and end.retry and self._ending is None and self._attempts.retry(trial.number):
             self._start_again(trial, f"attempt {trial.attempt} failed: {reason}{TRIED_AGAIN}")
         else:
             self._end_as(trial, state, reason)
@@ -336,9 +338,6 @@ class Driver:
             self._paused.add(trial, reason)
         else:
             self._end(trial, state, reason)
-
-    def _may_retry(self, trial: Trial) -> bool:
-        return self._ending is None and self._retried[trial.number] < self._job.retries
 
     def _end(self, trial: Trial, state: TrialState, reason: str) -> None:
         trial.state, trial.reason, trial.ended = state, reason, time.time()

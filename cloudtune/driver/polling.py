@@ -363,7 +363,7 @@ class JobLauncher(PollingLauncher):
         if not self._machines.without_room(attempt.machine or self._machine):
             return ended
         self._updates.append(self._remark(attempt, ended.failure))
-        return replace(ended, lost=True, unplaced=False)
+        return replace(ended, lost=True)
 
     def close(self) -> None:
         """Leave jobs that still run to the service: a resumed driver adopts them."""

@@ -1,7 +1,6 @@
 """Run trials on several machines with slots, and poll each machine for the news of its trials."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,9 +23,6 @@ from cloudtune.spec.sources import heard
 from cloudtune.store.records import Trial
 from cloudtune.trial.commands import compile_command
 from cloudtune.trial.hearing import variables
-
-MOST_LOSSES = 5
-"""How often a trial may be lost with its machine before the trial itself is to blame."""
 
 _FRESH = 2.0
 """Seconds without an answer after which a machine is tried before a trial is sent: a lost order may have been begun."""
@@ -101,7 +97,6 @@ class MachineLauncher(PollingLauncher):
         self._command = None if command is None else compile_command(command, list(setting.job.space))
         self._running: dict[int, _Running] = {}
         self._places: dict[int, Machine] = {}
-        self._losses: Counter[int] = Counter()
         self._strays: list[_Running] = []  # given up while their machines did not answer
         if not self.most:
             raise ProviderError("no machine has the accelerators that a trial needs (gpus in the profile)")
@@ -270,15 +265,7 @@ class MachineLauncher(PollingLauncher):
             self._end(running, ended_of(self._setting, *running.key, outcome, files.log))
 
     def _lose(self, running: _Running, why: str) -> None:
-        """End a trial as lost with its machine, and as failed once that has happened more than `MOST_LOSSES` times."""
-        number, attempt = running.key
-        self._losses[number] += 1
-        if self._losses[number] > MOST_LOSSES:
-            self._end(
-                running, Ended(number, attempt, f"it was lost {self._losses[number]} times, at last because {why}")
-            )
-        else:
-            self._end(running, Ended(number, attempt, why, lost=True))
+        self._end(running, Ended(*running.key, why, lost=True))
 
     def _end(self, running: _Running, ended: Ended) -> None:
         running.mirror.close()

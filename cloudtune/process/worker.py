@@ -56,6 +56,15 @@ def _reseed(text: str) -> None:
         numpy.random.seed(seed)
 
 
+def _flush() -> None:
+    """Flush the standard streams, and open those anew that a trial has closed: the next one prints, too."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        try:
+            getattr(sys, name).flush()
+        except (AttributeError, ValueError):
+            setattr(sys, name, open(descriptor, "w", encoding="utf-8", closefd=False))  # noqa: SIM115  # until the worker ends
+
+
 def serve(
     function: Callable[..., object],
     connection: socket.socket,
@@ -108,8 +117,7 @@ def serve(
             failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         finally:
             trial.leave()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         with contextlib.suppress(OSError):  # the log has been removed, or its disk is full
             ended(start)
         send({"number": number, "ended": failure, "log": [start, os.lseek(1, 0, os.SEEK_END)]})

@@ -52,7 +52,7 @@ def kind_of(reason: str, parameters: Mapping[str, Scalar], place: str = "") -> s
         parameters: of the trial, which its reason may quote: "unrecognized arguments: --lr 0.1 --kernel rbf".
         place: where it ran, as its record says: the provider, a colon, and the name of its job there.
     """
-    text = " ".join(reason.lower().split())[:_READ]
+    text = " ".join(reason.replace("\0", " ").lower().split())[:_READ]
     name = place.partition(":")[2].lower()
     if len(name) >= _NAMES_FROM:
         text = re.sub(rf"(?<!\w){re.escape(name)}[\w-]*", "<name>", text)  # with what a service puts behind it

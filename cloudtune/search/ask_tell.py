@@ -15,7 +15,7 @@ from cloudtune.search.known_trials import KnownTrial, observations, possible, wh
 from cloudtune.search.paused import Paused
 from cloudtune.search.ranking import Ranking
 from cloudtune.search.strategy import Observation, Purpose
-from cloudtune.search.suggestion import Result, Suggestion
+from cloudtune.search.suggestion import Result, Suggestion, number_of
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.plain import PlainSpace, spelled_out
 from cloudtune.space.space import Space, Values
@@ -25,6 +25,7 @@ from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.spec.strategies import StrategySpec
 from cloudtune.store.records import FIRST, TRIED, TrialState, child_of
+from cloudtune.trial import checked_number, checked_step
 
 
 class Search:
@@ -229,12 +230,12 @@ class Search:
     @property
     def paused(self) -> dict[int, Values]:
         """The parameters of the paused trials, by number; those that are left at the end are to be told ``pruned``."""
-        return dict(self._paused.trials)
+        return {number: dict(values) for number, values in self._paused.trials.items()}
 
     @property
     def pending(self) -> dict[int, Values]:
         """The parameters of the trials that were suggested and have not ended, by number."""
-        return dict(self._pending)
+        return {number: dict(values) for number, values in self._pending.items()}
 
     @property
     def best(self) -> Result | None:
@@ -265,7 +266,7 @@ class Search:
         number = self._promoted() if number is None else number  # now that there is nothing else to come
         if number is not None:
             self._pending[number] = self._paused.take(number)
-        return None if number is None else Suggestion(number, self._pending[number], resumed=True)
+        return None if number is None else Suggestion(number, dict(self._pending[number]), resumed=True)
 
     def _new(self) -> Suggestion | None:
         if self._no_new:
@@ -320,7 +321,7 @@ class Search:
         return self._begin(values, TRIED)
 
     def _begin(self, values: Values, origin: str = "") -> Suggestion:
-        suggestion = Suggestion(self._next, values, origin)
+        suggestion = Suggestion(self._next, dict(values), origin)  # which the caller may change
         self._pending[self._next] = values
         self._next += 1
         return suggestion
@@ -401,11 +402,11 @@ class Search:
         Args:
             trial: the suggestion, or its number.
             step: the trial's own count (epoch, fold), increasing.
-            metrics: names and values, or the value of the only objective. The rule judges the first objective; without
-                a finite value of it the report decides nothing.
+            metrics: names and values, or the value of the only objective. The rule judges the first; not finite decides nothing.
 
         Raises:
             ValueError: the trial is not pending.
+            TypeError: a value is not a number, the step not a whole one, or the trial neither a suggestion nor a number.
         """
         number = self._number_of(trial)
         reported = self._named(metrics)
@@ -416,7 +417,7 @@ class Search:
         loss = losses(self.objectives[:1], reported)
         if loss is None:
             return False
-        over = self._rule.observe(number, step, loss[0])
+        over = self._rule.observe(number, checked_step(step), loss[0])
         if self._paused.learns(number):
             found, beyond = losses(self.objectives, kept), known_violations(self.constraints, kept)
             self._paused.teach(
@@ -449,10 +450,11 @@ class Search:
         Raises:
             ValueError: the trial is not pending, a completed trial has no value of an objective, or the state is not
                 that of an end, or the cost is negative or not finite.
+            TypeError: a value is not a number, or the trial neither a suggestion nor a number.
         """
         if cost is not None and not (math.isfinite(cost) and cost >= 0):
             raise ValueError(f"a trial cannot cost {cost}; tell a finite number that is not negative, or None")
-        number, ended = trial if isinstance(trial, int) else trial.number, TrialState(state)
+        number, ended = number_of(trial), TrialState(state)
         if number in self._paused.trials and ended is not TrialState.PAUSED:
             self._pending[number] = self._paused.take(number)
         number = self._number_of(number)
@@ -477,20 +479,21 @@ class Search:
             self._rule.ended(number, ended)
             self._paused.changed()
         if ended is TrialState.COMPLETED and found is not None:
-            self._ranking.add(found, Result(number, parameters, values, beyond))
+            self._ranking.add(found, Result(number, dict(parameters), values, beyond))
         return ended
 
     def _number_of(self, trial: Suggestion | int) -> int:
-        number = trial if isinstance(trial, int) else trial.number
+        number = number_of(trial)
         if number not in self._pending:
             known = 0 <= number < self._next
             raise ValueError(f"trial {number} {'was told already' if known else 'was not suggested'}")
         return number
 
     def _named(self, metrics: Mapping[str, float] | float) -> Mapping[str, float]:
+        """Return metrics by name, as floats, in a mapping that nobody else changes."""
         if isinstance(metrics, Mapping):
-            return metrics
+            return {name: math.nan if value is None else checked_number(name, value) for name, value in metrics.items()}
         if len(self.objectives) > 1:
             names = ", ".join(objective.metric for objective in self.objectives)
             raise ValueError(f"the value {metrics} is of which objective? Give a mapping of {names}")
-        return {self.objectives[0].metric: float(metrics)}
+        return {(name := self.objectives[0].metric): checked_number(name, metrics)}

@@ -1,5 +1,6 @@
 """What a search tells of its trials: those to run, and those that completed."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,11 @@ class Suggestion:
     parameters: Values
     origin: str = ""
     resumed: bool = False
+
+
+def number_of(trial: Suggestion | int) -> int:
+    """Return the number of a trial that is given as a suggestion or by its number, also one of numpy's."""
+    return trial.number if isinstance(trial, Suggestion) else operator.index(trial)
 
 
 @dataclass(frozen=True, slots=True)

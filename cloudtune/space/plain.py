@@ -31,6 +31,11 @@ def spelled_out(space: Mapping[str, Any], source: str) -> dict[str, Any]:
     Raises:
         SpecError: names every entry that is none of these, with what to write in its place.
     """
+    if not isinstance(space, Mapping):
+        raise SpecError(
+            [Problem("space", f"must be parameters by name, not {type(space).__name__}", '{"lr": (1e-4, 1, "log")}')],
+            source,
+        )
     entries: dict[str, Any] = {}
     problems = []
     for name, entry in space.items():
@@ -85,6 +90,7 @@ def _whole_numbers(numbers: range) -> dict[str, Any]:
 
 
 def _range(entry: tuple[Any, ...]) -> dict[str, Any]:
+    entry = tuple(item.tolist() if hasattr(item, "tolist") else item for item in entry)
     low_high, scale = entry[:2], entry[2:]
     if len(low_high) < 2 or not all(_is_number(item) for item in low_high):
         raise _NoParameter(

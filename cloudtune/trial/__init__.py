@@ -196,7 +196,7 @@ def report(values: Mapping[str, Any] | None = None, /, step: int | None = None, 
     numbers = {str(name): checked_number(name, value) for name, value in named.items()}
     context = current()
     context.reports += 1
-    reached = context.reports if step is None else _whole(step)
+    reached = context.reports if step is None else checked_step(step)
     if _rank() == 0:
         context.sink(reached, time.time(), numbers)
 
@@ -219,7 +219,12 @@ def checked_number(name: object, value: Any) -> float:
     raise TypeError(f"the metric {name!r} must be a number, not {type(value).__name__}")
 
 
-def _whole(step: Any) -> int:
+def checked_step(step: Any) -> int:
+    """Return a step as an int.
+
+    Raises:
+        TypeError: it is not a whole number.
+    """
     try:
         whole = int(step)
     except (TypeError, ValueError, OverflowError):

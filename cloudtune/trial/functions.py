@@ -54,6 +54,8 @@ def call_function(
 ) -> dict[str, float]:
     """Call a trial's function with the parameters as keywords.
 
+    A process that the function has forked, and that comes back from it as well, ends here: the trial is its parent's.
+
     Args:
         function: what to call.
         parameters: values by name.
@@ -65,7 +67,12 @@ def call_function(
     Raises:
         TypeError: it returned something else.
     """
-    result: Any = function(**parameters)
+    process = os.getpid()
+    try:
+        result: Any = function(**parameters)
+    finally:
+        if os.getpid() != process:
+            _end_fork()
     if _HEARING in sys.modules:  # the process may go on, or end without a farewell
         sys.modules[_HEARING].finish()
     if result is None:
@@ -78,3 +85,21 @@ def call_function(
     if metric is None:
         raise TypeError("the function returned a number without a name; return {METRIC: NUMBER}")
     return {metric: checked_number(metric, result)}
+
+
+def _end_fork() -> None:
+    """End this process as the interpreter would, but for the clean-up that is its parent's."""
+    import traceback
+
+    error = sys.exc_info()[1]
+    code: Any = getattr(error, "code", None) if isinstance(error, SystemExit) else int(error is not None)
+    if error is not None and not isinstance(error, SystemExit):
+        traceback.print_exc()
+    elif isinstance(code, str):
+        print(code, file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # it was closed, or its disk is full
+            continue
+    os._exit(code if isinstance(code, int) else int(code is not None))

@@ -208,9 +208,9 @@ class MixedLauncher(Launcher):
         place = ended.place and place_in(name, ended.place)
         machine = place_in(name, ended.machine) if ended.machine else self._machines[name]
         ended = replace(ended, place=place, machine=machine)
-        if ended.unplaced:
+        if ended.unplaced and not ended.lost:
             self._rest(name, f"has no room: {ended.failure}")
-            return replace(ended, failure=f"no room on {name}", lost=True, unplaced=False)
+            return replace(ended, failure=f"no room on {name}", lost=True)
         if ended.lost:
             return replace(ended, failure=f"on {name}: {ended.failure}")
         self._profiles[name].failures = 0

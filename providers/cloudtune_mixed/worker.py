@@ -197,7 +197,7 @@ class Worker:
             return  # the last messages of a stray
         if isinstance(update, Ended):
             del self._running[update.number]
-            if update.unplaced:  # it may run, if only the answer to its launch was lost
+            if update.unplaced and not update.lost:  # it may run, if only the answer to its launch was lost
                 self._strays.add(self.profile, trial)
         self._tell(self.profile, update)
 

@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,9 +27,6 @@ LISTEN_TIMEOUT = 30.0
 
 IDLE_TIME = 30.0
 """Seconds after which a slot without a trial releases its resources."""
-
-MOST_LOSSES = 5
-"""Number of times that a trial may be lost with its slot before it counts as failed."""
 
 _MOST_FAILED_STARTS = 5
 _CHECK_INTERVAL = 2.0
@@ -85,7 +82,6 @@ class RayLauncher(Launcher):
         self._slots = _Slots()
         self._queue: deque[Mirror] = deque()
         self._happened: deque[TrialUpdate] = deque()
-        self._losses: Counter[int] = Counter()
         self._failed_starts = 0
         self._queued: dict[int, float] = {}  # when each waiting trial began to
         self._told: set[int] = set()  # the trials that were told to wait
@@ -304,16 +300,10 @@ class RayLauncher(Launcher):
             self._happened.append(ended_of(self._setting, trial.number, trial.attempt, outcome, mirror.files.log))
 
     def _lost(self, mirror: Mirror, why: str) -> None:
-        """Report a trial as lost through no fault of its own, or as failed after `MOST_LOSSES` losses."""
+        """Report a trial as lost through no fault of its own."""
         self._happened.extend(mirror.rest())
         mirror.close()
-        number, attempt = mirror.trial.number, mirror.trial.attempt
-        self._losses[number] += 1
-        if self._losses[number] > MOST_LOSSES:
-            why = f"it was lost {self._losses[number]} times, at last because {why}"
-            self._happened.append(Ended(number, attempt, why))
-        else:
-            self._happened.append(Ended(number, attempt, why, lost=True))
+        self._happened.append(Ended(mirror.trial.number, mirror.trial.attempt, why, lost=True))
 
     def _failed(self, slot: _Slot, error: Exception) -> None:
         """Give up a slot whose call failed, and report the end of its trial."""

@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from cloudtune.driver.launcher import Ended, Queued, Remark, TrialUpdate
 from cloudtune.driver.polling import PollingLauncher
 from cloudtune.process.agent import place_of
 from cloudtune.process.logs import sample
-from cloudtune.process.machine_launcher import MOST_LOSSES
 from cloudtune.process.mirror import Mirror
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
@@ -55,7 +53,6 @@ class SlurmLauncher(PollingLauncher):
         self._gathered: list[Task] = []
         self._batch = Batch("")
         self._gathering = 0.0
-        self._losses: Counter[int] = Counter()
         try:
             site.connect()
             self._root = site.root()
@@ -291,14 +288,9 @@ class SlurmLauncher(PollingLauncher):
             self._end(task, ended)
 
     def _lose(self, task: Task, why: str) -> None:
-        """End a trial as lost, and as failed once that has happened too often; what may still run of it ends itself."""
+        """End a trial as lost; what may still run of it ends itself."""
         self._fence([task])
-        self._losses[task.number] += 1
-        losses = self._losses[task.number]
-        if losses > MOST_LOSSES:
-            self._end(task, Ended(task.number, task.attempt, f"it was lost {losses} times, at last because {why}"))
-        else:
-            self._end(task, Ended(task.number, task.attempt, why, lost=True))
+        self._end(task, Ended(task.number, task.attempt, why, lost=True))
 
     def _end(self, task: Task, ended: Ended) -> None:
         if task.starts and not ended.lost:

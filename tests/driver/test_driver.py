@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from scripted_launcher import Script, broken, curve, good
 
+from cloudtune.driver.attempts import MOST_LOSSES
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher
 from cloudtune.driver.loop import Driver
@@ -94,6 +95,31 @@ def test_a_lost_trial_starts_again_without_counting_as_a_retry(run: RunStore) ->
 
     assert drive(run, job_of(limits={"trials": 1}), Script(plot)) is RunState.COMPLETED
     assert run.trials()[0].attempt == 3
+
+
+def test_a_trial_that_is_lost_each_time_is_what_kills_its_place(run: RunStore) -> None:
+    """Here its first attempts come further each time, as from a checkpoint; then none does."""
+
+    def plot(trial: Trial) -> list[Report | Ended]:
+        if trial.number:
+            return good(trial)
+        *reports, _ = curve(trial, [0.5] * min(trial.attempt, 3))
+        return [*reports, Ended(trial.number, trial.attempt, "its node failed", lost=True)]
+
+    launcher = Script(plot)
+    assert drive(run, job_of(retries=1, limits={"trials": 2}), launcher) is RunState.COMPLETED
+    lost, completed = run.trials()
+    assert (lost.state, lost.reason) == (TrialState.FAILED, "it was lost 6 times, at last because its node failed")
+    assert lost.attempt == 3 + MOST_LOSSES
+    assert completed.state is TrialState.COMPLETED
+
+
+def test_an_attempt_that_found_no_room_is_no_loss(run: RunStore) -> None:
+    def plot(trial: Trial) -> list[Report | Ended]:
+        attempt = trial.attempt
+        return good(trial) if attempt > 20 else [Ended(trial.number, attempt, "no room", lost=True, unplaced=True)]
+
+    assert drive(run, job_of(limits={"trials": 1}), Script(plot)) is RunState.COMPLETED
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -259,7 +259,7 @@ def test_an_attempt_that_got_no_machine_is_started_again_on_the_next_type() -> N
     runner.told = [[TrialSnapshot(0, "0-1", TrialState.FAILED, reason="CapacityError", unplaced=True)]]
     remark, ended = launcher.poll(0.0)
     assert remark == Remark(0, 1, "large has no room (CapacityError); small is tried next")
-    assert ended == Ended(0, 1, "CapacityError", retry=True, lost=True, billed=0.0, machine="large")
+    assert ended == Ended(0, 1, "CapacityError", retry=True, lost=True, unplaced=True, billed=0.0, machine="large")
     launcher.launch(trial(0, 2))
     assert runner.got == ["large", "small"]
 

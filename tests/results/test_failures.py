@@ -23,6 +23,7 @@ Trials = list[tuple[str, dict[str, Scalar]]]
         [("bad shape (3, 4)", {}), ("bad shape (3,)", {}), ("bad shape [3, 4, 5]", {})],
         [("fit(shuffle=True, x=None) fails", {"shuffle": True, "x": None}), ("fit(shuffle=False, x=None) fails", {"shuffle": False, "x": None})],
         [("0x7f3a1 is gone, a-10 ns", {}), ("0x7f99b1 is gone, a-2.5e3 ns", {})],
+        [("exit code 1:\0 at 0x1\0", {}), ("exit code 1:\0 at 0x2\0", {})],
     ],
 )  # fmt: skip
 def test_reasons_that_differ_by_their_trials_values_are_of_one_kind(trials: Trials) -> None:

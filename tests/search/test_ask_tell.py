@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 from amounts import examples
 from hypothesis import given, settings
@@ -312,6 +313,35 @@ def test_calls_out_of_turn_are_refused() -> None:
         search.tell(trial, 0.5)
     with pytest.raises(ValueError, match="trial 0 was told already"):
         search.report(trial, 1, 0.5)
+
+
+def test_what_the_caller_does_with_its_own_mappings_changes_nothing_that_was_told() -> None:
+    search = Search(LINE, LOSS, "random", seed=1)
+    metrics: dict[str, float] = {}
+    told = []
+    for loss in (1.0, 3.0):
+        trial = search.ask()
+        assert trial is not None
+        told.append(dict(trial.parameters))
+        trial.parameters["x"] = -1.0
+        search.pending[trial.number]["x"] = -1.0
+        metrics["loss"] = loss
+        search.tell(trial, metrics)
+    assert search.best is not None
+    assert (search.best.parameters, search.best.metrics) == (told[0], {"loss": 1.0})
+
+
+@pytest.mark.parametrize("metrics", ["0.5", {"loss": "0.5"}, {"loss": [1]}, 1j, 10**400, {"loss": 1, "other": "high"}])
+def test_a_metric_that_is_no_number_is_refused_and_its_trial_stays_pending(metrics: Any) -> None:
+    search = Search(LINE, LOSS, "random", seed=1)
+    trial = search.ask()
+    assert trial is not None
+    for call in (lambda: search.tell(trial, metrics), lambda: search.report(trial, 1, metrics)):
+        with pytest.raises(TypeError, match=r"the metric '\w+' must be"):
+            call()
+    with pytest.raises(TypeError, match="interpreted as an integer"):
+        search.tell("0", 0.5)  # type: ignore[arg-type]
+    assert search.tell(np.int64(0), {"loss": np.float32(0.5)}) == "completed"  # type: ignore[arg-type]
 
 
 def test_a_search_with_an_end_says_when_it_is_reached() -> None:

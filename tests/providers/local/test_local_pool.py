@@ -1,10 +1,14 @@
-"""The pool of workers: what a stop may meet."""
+"""The pool of workers: what a stop may meet, and what a function may do to its worker."""
 
+import os
 import select
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import pytest
 
 from cloudtune import TuningJob, api
 from cloudtune.driver.launcher import Ended, Launcher
@@ -50,5 +54,40 @@ def test_a_worker_that_is_stopped_when_it_has_just_ended_gets_no_further_trial(t
         report, end = until_ended(pool)
         assert report.metrics == {"m": 0.25}
         assert not end.failure
+    finally:
+        pool.close()
+
+
+def forks(x: float) -> float:
+    child = os.fork()
+    if child == 0:
+        return -999.0  # comes back in the child, too
+    return x if os.waitpid(child, 0)[1] == 0 else -1.0
+
+
+def forks_and_fails(x: float) -> float:
+    child = os.fork()
+    if child == 0:
+        raise ValueError("of the child")
+    return x if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1 else -1.0
+
+
+def closes_its_output(x: float) -> float:
+    print("closed")
+    sys.stdout.close()
+    return x
+
+
+@pytest.mark.parametrize("function", [forks, forks_and_fails, closes_its_output])
+def test_what_a_function_does_to_its_process_changes_neither_its_result_nor_the_next_trial(
+    function: Callable[..., object], tmp_path: Path
+) -> None:
+    pool = pool_of(function, tmp_path)
+    try:
+        for number in range(2):
+            pool.launch(Trial(number, {"x": 0.5}, attempt=1))
+            report, end = until_ended(pool)
+            assert (report.number, report.metrics) == (number, {"m": 0.5})
+            assert (end.number, end.failure) == (number, "")
     finally:
         pool.close()

@@ -128,7 +128,7 @@ def test_a_keeper_that_dies_takes_its_trial_along(waiting: Any, made: Any, proje
 def test_a_trial_that_kills_its_slot_each_time_fails_in_the_end(
     job: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloudtune_ray.launcher.MOST_LOSSES", 1)
+    monkeypatch.setattr("cloudtune.driver.attempts.MOST_LOSSES", 1)
     script = """
         import os, psutil, time
         slot = psutil.Process(os.getppid()).parent()
