@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cloudtune.errors import ConfigError, ProviderError, ignoring
 from cloudtune.provider.interface import Finding
@@ -26,7 +27,7 @@ def findings(cluster: Cluster) -> list[Finding]:
     permitted = list(_permissions(cluster))
     found += permitted
     if all(each.ok for each in permitted):
-        found.append(Finding.tried("job", lambda: _dry_run(cluster)))
+        found += [Finding.tried("job", lambda: _dry_run(cluster, "jobs")), _pod(cluster)]
     return [*found, *_volume(cluster), *_storage(cluster.settings.storage)]
 
 
@@ -73,8 +74,15 @@ def _may(cluster: Cluster, group: str, resource: str, verb: str) -> bool:
     return bool(answer["status"].get("allowed"))
 
 
-def _dry_run(cluster: Cluster) -> str:
-    """Have the cluster judge a Job of the profile, strictly, without making it."""
+def _pod(cluster: Cluster) -> Finding:
+    """Look whether pods of the profile are admitted, which a Job is not judged by, where the user may ask that."""
+    if not _may(cluster, "", "pods", "create"):
+        return Finding("pod", None, "not tried, since you may not create pods: quotas and rules of the namespace show when a Job makes one")  # fmt: skip
+    return Finding.tried("pod", lambda: _dry_run(cluster, "pods"))
+
+
+def _dry_run(cluster: Cluster, kind: str) -> str:
+    """Have the cluster judge a Job of the profile, or its pod, strictly, without making it."""
     plain = {
         "name": "check",
         "trial": {"image": cluster.settings.image or "registry.example.com/image:1"},
@@ -83,10 +91,11 @@ def _dry_run(cluster: Cluster) -> str:
         "limits": {"trials": 1},
         "compute": {"spot": cluster.settings.spot is not None},
     }
-    request = {**translate(TuningJob.from_data(plain).driven(), cluster.settings).request}
-    request["metadata"] = {**request["metadata"], "name": "cloudtune-check"}  # type: ignore[dict-item]  # plain data
+    job: Any = translate(TuningJob.from_data(plain).driven(), cluster.settings).request
+    request = job if kind == "jobs" else {**job["spec"]["template"], "apiVersion": "v1", "kind": "Pod"}
+    request = {**request, "metadata": {**request.get("metadata", {}), "name": "cloudtune-check"}}
     query = {"dryRun": "All", "fieldValidation": "Strict"}
-    cluster.call("judging a Job", "POST", cluster.path("jobs"), query, request)
+    cluster.call(f"judging a {request['kind']}", "POST", cluster.path(kind), query, request)
     return "one of this profile would be taken"
 
 

@@ -9,12 +9,13 @@ import os
 import random
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from kubernetes import client, config
@@ -23,6 +24,7 @@ from kubernetes.config import ConfigException
 from cloudtune.driver.listeners import is_lost, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
 from cloudtune.provider.permissions import HINT
+from cloudtune_kubernetes.advice import with_advice
 from cloudtune_kubernetes.settings import KubernetesSettings
 
 GONE = frozenset({"404"})
@@ -127,6 +129,11 @@ class Cluster:
     @cached_property
     def _pool(self) -> Any:
         with translated("reading the configuration of the cluster"):
+            if not self._found[
+                0
+            ].verify_ssl:  # as the kubeconfig says: then there is no news in a warning at each connection
+                host = re.escape(urlsplit(self.host).hostname or "")
+                warnings.filterwarnings("ignore", rf"Unverified HTTPS request is being made to host '{host}'")
             made: Any = client.ApiClient(self._found[0])
             return made.rest_client.pool_manager
 
@@ -274,12 +281,12 @@ def _in_words(error: _Refusal, doing: str) -> ProviderError:
         return CredentialError(f"the cluster lets nobody in with these credentials, while {doing}: {said}", code=code)
     if error.status == 403 and "exceeded quota" in said:
         return QuotaError(f"a quota of the namespace is reached while {doing}: {said}", code="Quota")
-    if error.status == 403 and "admission webhook" not in said:
+    if error.status == 403 and " cannot " in said:
         return CredentialError(f"the cluster refused while {doing}: {said}; {HINT}", code=code)
     retryable = error.status == 429 or error.status >= 500
     if error.status == 404 and (found := _NAMESPACE.search(said)):
         said = f"{said}; make it (kubectl create namespace {found[1]}), or name another in the profile"
-    return ProviderError(f"the cluster answered while {doing}: {said}", code=code, retryable=retryable)
+    return ProviderError(f"the cluster answered while {doing}: {with_advice(said)}", code=code, retryable=retryable)
 
 
 def moment(text: str | None) -> float | None:

@@ -18,10 +18,11 @@ from cloudtune.provider.service import Service
 from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.store.secrets import forget
 from cloudtune_kubernetes.client import GONE, Cluster
-from cloudtune_kubernetes.jobs import WAITS, KubernetesRunner
+from cloudtune_kubernetes.jobs import KubernetesRunner
 from cloudtune_kubernetes.logs import UNREADABLE, PodLog
-from cloudtune_kubernetes.parse import Standing, kind_of, standing
+from cloudtune_kubernetes.parse import Standing, standing
 from cloudtune_kubernetes.pod import CONTAINER
+from cloudtune_kubernetes.waiting import Waiting
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
@@ -90,8 +91,7 @@ class DriverJob(Tuner):
         self._trial = Trial(0, {"start": 0}, attempt=1)
         super().__init__(brief, runner.place(self._trial))
         self._cluster, self._runner, self._folder = cluster, runner, folder
-        self._why = self._told = ""
-        self._waits = 0.0  # since when its container cannot start, in seconds of `time.monotonic`; 0 for no such thing
+        self._waiting = Waiting()
 
     def create(self, *, again: bool) -> str:  # noqa: ARG002  # a second call makes nothing
         self._runner.template = self.brief.request()
@@ -108,26 +108,19 @@ class DriverJob(Tuner):
         return JobSnapshot(RunState.CANCELLED, None, 0.0, "its Job was deleted")
 
     def _seen(self, stands: Standing, done: Collection[int]) -> JobSnapshot:
-        self._note_wait(stands)
-        self._waits = (self._waits or time.monotonic()) if stands.wait == "starting" else 0.0
-        if self._waits and time.monotonic() - self._waits > self._cluster.settings.unstartable:
+        waiting = self._waiting.see(self._cluster, self.name, stands)
+        if said := self._waiting.too_long(self._cluster.settings):
             self.stop()
-            stands = replace(stands, state=TrialState.FAILED, wait="")
+            stands, waiting = replace(stands, state=TrialState.FAILED, wait="", reason=said), ""
         elif stands.state.ended and self._kept() is None:
             self._keep(stands.pod)
-        reason, waiting = ("", self._told) if stands.wait else (stands.reason, "")
+        reason = "" if stands.wait else stands.reason
         metrics = {self.brief.job.objective[0].metric: 1.0} if stands.state is TrialState.COMPLETED else {}
         trial = TrialSnapshot(
             0, self.name, stands.state, {"start": 0}, stands.started, stands.ended, reason=reason, waiting=waiting, metrics=metrics,
         )  # fmt: skip
         elapsed = 0.0 if stands.started is None else (stands.ended or time.time()) - stands.started
         return JobSnapshot(_RUNS[stands.state], stands.started, elapsed, reason, [] if 0 in done else [trial])
-
-    def _note_wait(self, stands: Standing) -> None:
-        """Keep what a pod waits for in the words that were told first: their details change."""
-        why = f"{stands.wait} {kind_of(stands.reason)}" if stands.wait and stands.reason else ""
-        if why != self._why:
-            self._why, self._told = why, f"{WAITS[stands.wait]} ({stands.reason})" if why else ""
 
     # What it printed
 

@@ -13,6 +13,7 @@ from cloudtune_kubernetes.names import RUN
 from cloudtune_kubernetes.parse import kind_of, standing
 from cloudtune_kubernetes.pod import CONTAINER, FILES
 from cloudtune_kubernetes.storage import unpacked
+from cloudtune_kubernetes.waiting import Waiting
 
 _MOST = 7_000_000
 """Bytes that travel by a log, packed: a node keeps 10 MiB of each (containerLogMaxSize)."""
@@ -104,6 +105,7 @@ def _printed(cluster: Cluster, job: dict[str, Any], run: str) -> list[str]:
 
 def _waited(cluster: Cluster, name: str, run: str) -> list[str]:
     began, pause = time.monotonic(), _LOOKS[0]
+    waiting = Waiting()
     query = {"labelSelector": f"{RUN}={run}.files,batch.kubernetes.io/job-name={name}"}
     while True:
         job = cluster.call(f"looking at {name}", "GET", cluster.path("jobs", name))
@@ -111,9 +113,12 @@ def _waited(cluster: Cluster, name: str, run: str) -> list[str]:
         stands = standing(job, pods)
         if stands.state.ended and not stands.reason:
             return log_of(cluster, stands.pod)
-        image = stands.wait == "starting" and kind_of(stands.reason) == "image"
-        late = time.monotonic() - began > (min(cluster.settings.unstartable, _WAIT) if image else _WAIT)
-        if stands.state.ended or late or (stands.wait == "starting" and not image):
-            raise ProviderError(f"{name}, which reads the volume, failed: {stands.reason or 'it did not end in time'}")
+        told = waiting.see(cluster, name, stands)
+        spent = waiting.too_long(cluster.settings)
+        stuck = stands.wait == "starting" and kind_of(stands.reason) != "image"
+        late = time.monotonic() - began > _WAIT
+        if stands.state.ended or spent or stuck or late:
+            why = stands.reason or spent or (told and f"it waited for {told}") or "it did not end in time"
+            raise ProviderError(f"{name}, which reads the volume, failed: {why}")
         time.sleep(pause)
         pause = min(pause * 1.5, _LOOKS[1])

@@ -6,7 +6,7 @@ by one call, and that of a pod that has ended is read by one more.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,15 +20,15 @@ from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.trial.printed_metrics import PrintedMetrics
 from cloudtune_kubernetes.client import EXISTS, FOR_GOOD, GONE, Cluster
-from cloudtune_kubernetes.events import hindrances
 from cloudtune_kubernetes.feed import Feed, Object
 from cloudtune_kubernetes.files import files_of
 from cloudtune_kubernetes.logs import UNREADABLE, PodLog, log_of
 from cloudtune_kubernetes.names import ATTEMPT, RUN, TRIAL, run_name, trial_labels, trial_name
-from cloudtune_kubernetes.parse import Standing, kind_of, standing
+from cloudtune_kubernetes.parse import Standing, standing
 from cloudtune_kubernetes.pod import CONTAINER
 from cloudtune_kubernetes.storage import remove, remove_all
 from cloudtune_kubernetes.values import parameters_of
+from cloudtune_kubernetes.waiting import Waiting
 from cloudtune_kubernetes.workload import job_in
 
 _FOLLOWED = 128
@@ -39,9 +39,6 @@ _READ = 32
 
 _UNREAD = 60.0
 """Seconds for which the log of a pod that has ended may be out of reach, as on a dead node, before its trial ends without it."""
-
-WAITS = {"placing": "a node", "starting": "its container", "queued": "its queue", "podless": "its pod"}
-"""What an attempt waits for, by `cloudtune_kubernetes.parse.Wait`."""
 
 _APPEARS = 30.0
 """Seconds within which the watch tells of a Job that was made; after that it is asked for."""
@@ -56,9 +53,7 @@ class _Known:
         metrics: reads what it prints.
         since: when it was first polled, in seconds of `time.monotonic`.
         log: of its pod of rank 0; None before it runs.
-        wait: since when it waits for the reason `why`, in seconds of `time.monotonic`; None for one that does not.
-        why: what of the reason stays the same.
-        told: what was said of it first: details that change are not told again.
+        waiting: what it waits for.
         seen: whether the watch has told of it.
         began: whether its container ran.
         unread: since when its whole log could not be read, in seconds of `time.monotonic`; None for not at all.
@@ -72,9 +67,7 @@ class _Known:
     metrics: PrintedMetrics
     since: float
     log: PodLog | None = None
-    wait: float | None = None
-    why: str = ""
-    told: str = ""
+    waiting: Waiting = field(default_factory=Waiting)
     seen: bool = False
     began: bool = False
     unread: float | None = None
@@ -281,24 +274,14 @@ class KubernetesRunner(JobRunner):
 
     def _waits(self, place: str, known: _Known, stands: Standing) -> str:
         """Return what an attempt waits for; end one that has waited for longer than the profile says."""
-        wait, reason, now = stands.wait, stands.reason, time.monotonic()
-        if wait == "podless" and known.wait is not None:
-            reason = hindrances(self._cluster, place)
-        if not wait or known.failed is not None:
-            known.wait, known.why, known.told = None, "", ""
-            return ""
-        why = f"{wait} {kind_of(reason)}"
-        if known.wait is None or known.why != why:
-            kept = known.wait if wait == "podless" else None
-            known.wait, known.why, known.told = kept or now, why, f"{WAITS[wait]} ({reason})" if reason else ""
-        settings = self._cluster.settings
-        most = {"placing": settings.unscheduled, "starting": settings.unstartable}.get(wait)
-        if most is not None and now - known.wait > most:
-            said = f"it could not start within {most:g} s: {reason}"
-            number, unplaced = known.trial.number, wait == "placing"
+        if known.failed is not None:
+            return known.waiting.told
+        told = known.waiting.see(self._cluster, place, stands)
+        if said := known.waiting.too_long(self._cluster.settings):
+            number, unplaced = known.trial.number, stands.wait == "placing"
             failed = TrialSnapshot(number, place, TrialState.FAILED, reason=said, retry=False, unplaced=unplaced)
             self._fail(place, known, failed)
-        return known.told
+        return told
 
     # What was printed
 

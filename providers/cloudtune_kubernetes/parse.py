@@ -25,8 +25,8 @@ _UNSTARTABLE = frozenset({
 _LONGEST = 500
 """Characters of a message of the cluster."""
 
-Wait = Literal["", "placing", "starting", "queued", "podless"]
-"""Why an attempt waits: for a node, for a container that cannot start, in a queue, for a pod; "" for nothing out of the ordinary."""
+Wait = Literal["", "placing", "starting", "creating", "queued", "podless"]
+"""Why an attempt waits: for a node, for a container that cannot start, or is being made, in a queue, for a pod; "" for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,15 @@ def _wait_of(job: Object, pods: Sequence[Object]) -> tuple[Wait, str]:
             waiting = mapping(mapping(container.get("state")).get("waiting"))
             if waiting.get("reason") in _UNSTARTABLE:
                 return "starting", _short(f"{waiting['reason']}: {waiting.get('message', '')}".strip(": "))
-    return ("", "") if pods else ("podless", "")
+    if not pods:
+        return "podless", ""
+    return ("creating", "") if _is_created(_lead(pods)) else ("", "")
+
+
+def _is_created(pod: Object | None) -> bool:
+    """Return whether a pod has a node, and none of its containers has run: its volumes, or its images, are still to come."""
+    states = [mapping(each.get("state")) for each in _containers(pod)]
+    return bool(states) and not any("running" in each or "terminated" in each for each in states)
 
 
 def kind_of(reason: str) -> str:
@@ -163,7 +171,8 @@ def _failure(condition: Mapping[str, Any], pods: Sequence[Object], *, lost: bool
                 return _ending(ended)
         if _status(pod).get("phase") == "Failed" and (reason := _status(pod).get("reason")):
             return _short(f"{reason}: {_status(pod).get('message', '')}".strip(": "))
-    return _short(f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": "))
+    said = _short(f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": "))
+    return said if pods or condition.get("reason") != "BackoffLimitExceeded" else f"its pod was deleted ({said})"
 
 
 def _ending(ended: Mapping[str, Any]) -> str:

@@ -98,7 +98,7 @@ def test_a_pod_past_its_deadline_ran_too_long() -> None:
         (pod({}, {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}), "placing", "Unschedulable: 0/3 nodes"),
         (pod({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off"}}), "starting", "ImagePullBackOff: Back-off"),
         (pod({"waiting": {"reason": "CreateContainerConfigError", "message": "no secret"}}), "starting", "no secret"),
-        (pod({"waiting": {"reason": "ContainerCreating"}}), "", ""),
+        (pod({"waiting": {"reason": "ContainerCreating"}}), "creating", ""),
     ],
 )  # fmt: skip
 def test_an_attempt_waits_for_a_reason(told: dict[str, Any], wait: str, words: str) -> None:
