@@ -1,5 +1,6 @@
 """Launchers that poll with pauses, as the place of their trials sends no news by itself; one for plain jobs of a service."""
 
+import math
 import time
 from abc import abstractmethod
 from collections import deque
@@ -207,6 +208,12 @@ class JobRunner(TrialOutputs):
         """
 
 
+_ROOM_EVERY = 30.0
+"""Seconds after which a job that a quota refused is submitted again, though none of the run has ended."""
+
+_ROOM_WITHIN = 300.0
+"""Seconds within which a service frees what the last job of a run has held; then its quota is taken for one of other users."""
+
 _SOON = 0.2
 """Seconds until the next poll of a runner that has more to read."""
 
@@ -221,6 +228,7 @@ class _Attempt:
         ended: its end, once that is known.
         machine: the machine type that its job was made for; "" for that of the plan.
         waiting: why it waits, as was told last; "" for nothing.
+        refused: whether it was not submitted, since a quota is used up by others, and is submitted later.
     """
 
     trial: Trial
@@ -228,16 +236,25 @@ class _Attempt:
     ended: Ended | None = None
     machine: str = ""
     waiting: str = ""
+    refused: bool = False
+
+    @property
+    def running(self) -> bool:
+        """Whether it has a job that has not ended."""
+        return self.ended is None and not self.refused
 
 
 class JobLauncher(PollingLauncher):
     """Launches trials as jobs of a service through a `JobRunner`, and polls it while they run.
+
+    A trial that a quota refuses waits for room as long as others of the run have it; where none has, it ends.
 
     Args:
         runner: prepared by the constructor.
 
     Attributes:
         tolerance: of outages of the service.
+        waits_for_room: whether trials wait for a quota, or end at once, such as where another place may have room.
 
     Raises:
         ProviderError: the service cannot be reached, or refuses.
@@ -248,13 +265,21 @@ class JobLauncher(PollingLauncher):
         self._runner = runner
         self._running: dict[str, _Attempt] = {}
         self.tolerance = OutageTolerance()
+        self.waits_for_room = True
+        self._held_room = -math.inf  # when a job of the run was last known to run, in seconds of `time.monotonic`
+        self._next_try = 0.0  # when a refused job is submitted again, in seconds of `time.monotonic`
         self.once = runner.once
         runner.prepare()
         self._machines = MachineChoice(runner.machines)
         self._machine = self._machines.current
 
     def room(self) -> int | None:
-        return None if self._runner.ready else 0
+        return 0 if self._refused or not self._runner.ready else None
+
+    @property
+    def _refused(self) -> list[_Attempt]:
+        """The attempts that wait for a quota, the first one first."""
+        return [each for each in self._running.values() if each.refused and each.ended is None]
 
     def place(self, trial: Trial) -> str:
         return self._runner.place(trial)
@@ -266,16 +291,56 @@ class JobLauncher(PollingLauncher):
         return last_lines(self._runner.lines(trial, lambda: True))
 
     def launch(self, trial: Trial) -> None:
+        before = self._refused
         attempt = self._running[self.place(trial)] = _Attempt(trial)
+        if before:
+            self._wait_for_room(attempt, before[0].waiting)
+        else:
+            self._start(attempt)
+
+    def _start(self, attempt: _Attempt) -> None:
+        """Submit an attempt; where that fails, it waits for room, or ends."""
         try:
             while not self._submit(attempt):
                 pass
         except EmulatorEnded:  # the failure is not the trial's
             raise
         except ProviderError as error:
+            if isinstance(error, QuotaError) and self._may_wait(attempt):
+                self._wait_for_room(attempt, f"room ({error})")
+                return
             retry = error.code not in self._runner.for_good
             unplaced = finds_no_place(error)
+            trial = attempt.trial
             attempt.ended = Ended(trial.number, trial.attempt, str(error), retry=retry, unplaced=unplaced, billed=0.0)
+        if attempt.refused:
+            attempt.refused = False
+            self._tell_wait(attempt, "")
+
+    def _may_wait(self, attempt: _Attempt) -> bool:
+        """Return whether an attempt that a quota refuses gets room when another of the run ends."""
+        now = time.monotonic()
+        if any(each.running for each in self._running.values() if each is not attempt):
+            self._held_room = now
+        return self.waits_for_room and now - self._held_room < _ROOM_WITHIN
+
+    def _wait_for_room(self, attempt: _Attempt, why: str) -> None:
+        attempt.refused = True
+        self._tell_wait(attempt, attempt.waiting or why)
+        self._next_try = time.monotonic() + _ROOM_EVERY
+
+    def _start_refused(self, *, freed: bool) -> None:
+        """Submit the attempts that wait for a quota, until one is refused again.
+
+        Args:
+            freed: whether a job of the run has ended since the last time.
+        """
+        if not freed and time.monotonic() < self._next_try:
+            return
+        for attempt in self._refused:
+            self._start(attempt)
+            if attempt.refused:
+                return
 
     def _submit(self, attempt: _Attempt) -> bool:
         """Submit an attempt for the machine type that has room; return False if it has none and another is to be tried."""
@@ -309,7 +374,11 @@ class JobLauncher(PollingLauncher):
 
     def stop(self, number: int) -> None:
         for place, attempt in self._running.items():
-            if attempt.trial.number == number and attempt.ended is None:
+            if attempt.trial.number != number or attempt.ended is not None:
+                continue
+            if attempt.refused:
+                attempt.ended = Ended(number, attempt.trial.attempt, "it was stopped before it had room", billed=0.0)
+            else:
                 self._runner.stop(place)
 
     def billed(self, trial: Trial) -> float:
@@ -329,19 +398,21 @@ class JobLauncher(PollingLauncher):
             self._ask()
 
     def _ask(self) -> None:
-        asked = [each.trial for each in self._running.values() if each.ended is None]
+        asked, freed = [each.trial for each in self._running.values() if each.running], False
         for seen in self._runner.poll(asked) if asked else ():
             self._updates.extend(seen.reports)
             attempt = self._running[seen.place]
             attempt.started = seen.started or attempt.started
             self._tell_wait(attempt, seen.waiting)
             if seen.state.ended:
+                freed, self._held_room = True, time.monotonic()
                 ended = replace(self._end(attempt.trial, seen), billed=_billed(attempt, seen), machine=attempt.machine)
                 attempt.ended = self._elsewhere(attempt, ended) if seen.unplaced else ended
-        for place, attempt in list(self._running.items()):
-            if attempt.ended is not None:
-                del self._running[place]
-                self._updates.append(attempt.ended)
+        over = {place: attempt.ended for place, attempt in self._running.items() if attempt.ended is not None}
+        for place in over:
+            del self._running[place]
+        self._updates.extend(over.values())
+        self._start_refused(freed=freed)
 
     def _tell_wait(self, attempt: _Attempt, why: str) -> None:
         """Tell the driver that an attempt waits, or does no more, where that has changed."""

@@ -13,6 +13,7 @@ _ADVICE = (
     ("service account", "make it (kubectl create serviceaccount), or name another: identity of the job, service_account of the profile"),
     ("PriorityClass", "kubectl get priorityclasses lists them; name one as priority_class of the profile"),
     ("usage per (Container|Pod)", "ask for what the LimitRange of the namespace allows (kubectl describe limitrange) by compute.cpus and memory"),
+    ("exceeded quota: .*count/jobs", "Jobs that have ended count until their ttl is over: say a short one in the profile"),
     ("failed quota: .*must specify", "say compute.cpus and memory, which a quota of the namespace counts"),
     ('persistentvolumeclaim "', "make the claim, or name another in output or data"),
     ('(secret|configmap) "|references non-existent', "make it, or name another in what kubernetes: or the profile's template mounts"),

@@ -280,7 +280,7 @@ def _in_words(error: _Refusal, doing: str) -> ProviderError:
     if error.status == 401:
         return CredentialError(f"the cluster lets nobody in with these credentials, while {doing}: {said}", code=code)
     if error.status == 403 and "exceeded quota" in said:
-        return QuotaError(f"a quota of the namespace is reached while {doing}: {said}", code="Quota")
+        return QuotaError(f"a quota of the namespace is reached while {doing}: {with_advice(said)}", code="Quota")
     if error.status == 403 and " cannot " in said:
         return CredentialError(f"the cluster refused while {doing}: {said}; {HINT}", code=code)
     retryable = error.status == 429 or error.status >= 500

@@ -178,7 +178,7 @@ class Worker:
     def _made(self) -> Launcher:
         launcher = self._launcher = self._make()
         if isinstance(launcher, JobLauncher):
-            launcher.tolerance = OutageTolerance(_MAX_OUTAGES)
+            launcher.tolerance, launcher.waits_for_room = OutageTolerance(_MAX_OUTAGES), False  # another may have room
         return launcher
 
     def _next(self) -> _Task | None:

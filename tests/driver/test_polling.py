@@ -314,3 +314,56 @@ def test_an_outage_is_no_lack_of_room() -> None:
     launcher.launch(trial(0))
     assert [update.unplaced for update in launcher.poll(0.0) if isinstance(update, Ended)] == [True]
     assert runner.on == "large"
+
+
+def over(number: int) -> TrialSnapshot:
+    return TrialSnapshot(number, f"{number}-1", TrialState.COMPLETED)
+
+
+def test_trials_above_a_quota_wait_until_others_of_the_run_end(runner: Runner, launcher: JobLauncher) -> None:
+    launcher.launch(trial(0))
+    runner.refused = QuotaError("2 of 2 are used")
+    launcher.launch(trial(1))
+    runner.refused = ProviderError("is not asked", code="400")
+    launcher.launch(trial(2))
+    why = "room (2 of 2 are used)"
+    assert launcher.poll(0.0) == [Queued(1, 1, why), Queued(2, 1, why)]
+    assert launcher.room() == 0
+    runner.told, runner.refused = [[over(0)]], None
+    assert launcher.poll(0.0) == [Ended(0, 1, billed=0.0), Queued(1, 1, ""), Queued(2, 1, "")]
+    assert (runner.jobs, runner.asked, launcher.room()) == (["0-1", "1-1", "2-1"], [["0-1"]], None)
+
+
+def test_a_quota_that_no_trial_of_the_run_uses_ends_those_above_it(
+    runner: Runner, launcher: JobLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.refused = QuotaError("0 are allowed")
+    launcher.launch(trial(0))
+    launcher.launch(trial(1))
+    assert launcher.poll(0.0) == [Ended(number, 1, "0 are allowed", retry=True, unplaced=True, billed=0.0) for number in (0, 1)]  # fmt: skip
+    runner.refused = None
+    launcher.launch(trial(2))
+    runner.refused, runner.told = QuotaError("others use all"), [[over(2)]]
+    launcher.launch(trial(3))
+    assert [type(each) for each in launcher.poll(0.0)] == [Queued]
+    assert launcher.poll(0.0) == [Ended(2, 1, billed=0.0)]
+    monkeypatch.setattr("cloudtune.driver.polling._ROOM_WITHIN", 0.0)
+    launcher._next_try = 0.0
+    launcher.poll(0.0)
+    (ended,) = launcher.poll(0.0)
+    assert ended == Ended(3, 1, "others use all", retry=True, unplaced=True, billed=0.0)
+
+
+def test_a_trial_that_waits_for_a_quota_is_stopped_without_a_job_and_waits_for_none_where_others_have_room(
+    runner: Runner, launcher: JobLauncher
+) -> None:
+    launcher.launch(trial(0))
+    runner.refused = QuotaError("full")
+    launcher.launch(trial(1))
+    launcher.stop(1)
+    assert launcher.poll(0.0) == [Queued(1, 1, "room (full)")]
+    assert launcher.poll(0.0) == [Ended(1, 1, "it was stopped before it had room", billed=0.0)]
+    assert runner.stopped == []
+    launcher.waits_for_room = False
+    launcher.launch(trial(2))
+    assert launcher.poll(0.0) == [Ended(2, 1, "full", retry=True, unplaced=True, billed=0.0)]
