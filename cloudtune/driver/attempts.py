@@ -38,7 +38,7 @@ class Attempts:
 
     def judged(self, end: Ended) -> Ended:
         """Return the end of an attempt: a lost one is its trial's failure after `MOST_LOSSES`, for it may be what kills its place."""
-        if not end.lost or end.unplaced:
+        if not end.lost or end.preempted or end.unplaced:
             return end
         self._lost[end.number] += 1
         if self._lost[end.number] <= MOST_LOSSES:

@@ -20,6 +20,8 @@ class Ended:
         retry: whether another attempt may succeed.
         lost: whether the failure is not the trial's own (its machine or its keeper died): the driver starts it again
             without counting a retry, as long as that helps: see `cloudtune.driver.attempts.Attempts`.
+        preempted: whether it was lost because its place says that it needed the machine for others: the trial is not to blame,
+            and is started again as often as it takes.
         unplaced: whether it never ran, because the place has no room for it or cannot be reached: another place may.
             With `lost` it is to be started again there, as often as it takes.
         place: where the launcher keeps its files (`Trial.place`); "" for no change.
@@ -32,6 +34,7 @@ class Ended:
     failure: str = ""
     retry: bool = False
     lost: bool = False
+    preempted: bool = False
     unplaced: bool = False
     place: str = ""
     billed: float | None = None

@@ -427,7 +427,15 @@ class JobLauncher(PollingLauncher):
         if seen.too_long:
             return Ended(trial.number, trial.attempt, ran_too_long(self._runner.brief.job))
         failure = seen.reason or NO_REASON
-        return Ended(trial.number, trial.attempt, failure, retry=seen.retry, lost=seen.lost, unplaced=seen.unplaced)
+        return Ended(
+            trial.number,
+            trial.attempt,
+            failure,
+            retry=seen.retry,
+            lost=seen.lost,
+            preempted=seen.preempted,
+            unplaced=seen.unplaced,
+        )
 
     def _elsewhere(self, attempt: _Attempt, ended: Ended) -> Ended:
         """Return the end of an attempt that got no machine: the driver starts it again where another type is to be tried."""

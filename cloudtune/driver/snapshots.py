@@ -47,6 +47,7 @@ class TrialSnapshot:
         unplaced: whether it failed because the service had no room for it.
         billed: seconds that the service bills for each of its machines, once it says; else those from `started` to `ended`.
         lost: whether it failed because the service took its machine away, which costs no retry.
+        preempted: whether it was lost for others, as the service says; see `Ended.preempted`.
         waiting: what it waits for, as `Queued.why` says it; the same text as long as nothing worth telling has changed.
     """
 
@@ -66,6 +67,7 @@ class TrialSnapshot:
     unplaced: bool = False
     billed: float | None = None
     lost: bool = False
+    preempted: bool = False
     waiting: str = ""
 
 

@@ -236,7 +236,7 @@ class KubernetesRunner(JobRunner):
             if self._lasts_too_long(stands) and known.failed is None:
                 self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, started=stands.started, too_long=True))  # fmt: skip
             if stands.wait == "queued" and known.began and known.failed is None:
-                self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, reason=f"its queue took its pod away: {stands.reason}", lost=True))  # fmt: skip
+                self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, reason=f"its queue took its pod away: {stands.reason}", lost=True, preempted=True))  # fmt: skip
             waits = self._waits(place, known, stands)
             return TrialSnapshot(number, place, started=stands.started, waiting=waits)
         if known.end is None and known.failed is not None and stands.state is TrialState.FAILED:
@@ -424,6 +424,7 @@ def _end(number: int, place: str, stands: Standing) -> TrialSnapshot:
         ended=stands.ended,
         reason=stands.reason,
         lost=stands.lost,
+        preempted=stands.preempted,
     )
 
 

@@ -42,6 +42,7 @@ class Standing:
         wait: why it waits.
         reason: why it waits or failed; "" for none.
         lost: whether the cluster took its pod away.
+        preempted: whether it did so for others, or for the sake of the node.
         too_long: whether it ran for longer than it may.
     """
 
@@ -53,6 +54,7 @@ class Standing:
     wait: Wait = ""
     reason: str = ""
     lost: bool = False
+    preempted: bool = False
     too_long: bool = False
 
 
@@ -79,7 +81,8 @@ def standing(job: Object, pods: Sequence[Object]) -> Standing:
     too_long = condition.get("reason") == "DeadlineExceeded" or any(_status(pod).get("reason") == "DeadlineExceeded" for pod in pods)  # fmt: skip
     ended = ended or moment(condition.get("lastTransitionTime"))
     reason = _failure(condition, pods, lost=lost)
-    return Standing(TrialState.FAILED, name, started, ended, reason=reason, lost=lost, too_long=too_long)
+    preempted = lost and any(map(_preempted, pods))
+    return Standing(TrialState.FAILED, name, started, ended, False, "", reason, lost, preempted, too_long)
 
 
 def _lead(pods: Sequence[Object]) -> Object | None:
@@ -121,6 +124,13 @@ def _disruption(pod: Object) -> str:
     """
     found = _condition(pod, "DisruptionTarget", "True")
     return _short(f"{found.get('reason', 'DisruptionTarget')}: {found.get('message', '')}".strip(": ")) if found else ""
+
+
+def _preempted(pod: Object) -> bool:
+    """Return whether a pod had to leave for what was not its own doing, as the use of all memory of its node may be."""
+    reason = _condition(pod, "DisruptionTarget", "True").get("reason")
+    shut_down = reason == "TerminationByKubelet" and _status(pod).get("reason") != "Evicted"
+    return shut_down or reason in ("PreemptionByScheduler", "EvictionByEvictionAPI")
 
 
 # Why it waits

@@ -283,14 +283,14 @@ class SlurmLauncher(PollingLauncher):
         if task.stopping and ended.failure:
             self._end(task, Ended(task.number, task.attempt, "it was stopped by its driver", lost=True))
         elif ended.lost:
-            self._lose(task, ended.failure)
+            self._lose(task, ended.failure, preempted=ended.preempted)
         else:
             self._end(task, ended)
 
-    def _lose(self, task: Task, why: str) -> None:
+    def _lose(self, task: Task, why: str, *, preempted: bool = False) -> None:
         """End a trial as lost; what may still run of it ends itself."""
         self._fence([task])
-        self._end(task, Ended(task.number, task.attempt, why, lost=True))
+        self._end(task, Ended(task.number, task.attempt, why, lost=True, preempted=preempted))
 
     def _end(self, task: Task, ended: Ended) -> None:
         if task.starts and not ended.lost:

@@ -33,7 +33,8 @@ def judged(setting: Setting, number: int, attempt: int, news: Mapping[str, Any],
         state = "TIMEOUT"  # the signal comes before the limit, and it ended in time
     lost = _lost(news, state)
     if lost or (stopped and state not in FAILED):
-        return Ended(number, attempt, lost or "Slurm asked it to end, and does not know why any more", lost=True)
+        why = lost or "Slurm asked it to end, and does not know why any more"
+        return Ended(number, attempt, why, lost=True, preempted=state == "PREEMPTED")
     if state in FAILED:
         return Ended(number, attempt, FAILED[state])
     if recorded:

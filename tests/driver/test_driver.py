@@ -114,10 +114,11 @@ def test_a_trial_that_is_lost_each_time_is_what_kills_its_place(run: RunStore) -
     assert completed.state is TrialState.COMPLETED
 
 
-def test_an_attempt_that_found_no_room_is_no_loss(run: RunStore) -> None:
+@pytest.mark.parametrize("how", ["unplaced", "preempted"])
+def test_a_trial_is_not_to_blame_for_want_of_room_and_for_others(run: RunStore, how: str) -> None:
     def plot(trial: Trial) -> list[Report | Ended]:
         attempt = trial.attempt
-        return good(trial) if attempt > 20 else [Ended(trial.number, attempt, "no room", lost=True, unplaced=True)]
+        return good(trial) if attempt > 20 else [Ended(trial.number, attempt, "taken", lost=True, **{how: True})]
 
     assert drive(run, job_of(limits={"trials": 1}), Script(plot)) is RunState.COMPLETED
 

@@ -87,6 +87,22 @@ def test_a_disrupted_pod_is_lost_also_when_it_is_gone(pods: list[dict[str, Any]]
     assert "took its pod away" in seen.reason
 
 
+@pytest.mark.parametrize(
+    ("why", "status", "preempted"),
+    [
+        ("PreemptionByScheduler", None, True),
+        ("EvictionByEvictionAPI", None, True),
+        ("TerminationByKubelet", "Terminated", True),  # of a node that is shut down, as those of spot are
+        ("TerminationByKubelet", "Evicted", False),  # by the node's own pressure
+        ("DeletionByTaintManager", None, False),  # with its node, whatever killed that
+    ],
+)
+def test_who_leaves_for_others_is_preempted(why: str, status: str | None, preempted: bool) -> None:
+    left = pod(ended(143), {**DISRUPTED, "reason": why}, **({"reason": status} if status else {}))
+    seen = standing(job({**FAILED, "reason": "PodFailurePolicy"}), [left])
+    assert (seen.lost, seen.preempted) == (True, preempted)
+
+
 def test_a_pod_past_its_deadline_ran_too_long() -> None:
     seen = standing(job(FAILED), [pod(ended(137), reason="DeadlineExceeded", phase="Failed")])
     assert (seen.too_long, seen.lost) == (True, False)

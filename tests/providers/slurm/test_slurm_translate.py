@@ -207,6 +207,7 @@ def test_an_end_is_judged_by_its_record_and_by_slurm(
     ended = judged(setting, 1, 1, news, state, str(tmp_path / "log"))
     assert (ended.failure[: len(failure)], ended.lost, ended.retry) == (failure, lost, retry)
     assert bool(ended.failure) == bool(failure)
+    assert ended.preempted == (state == "PREEMPTED")
 
 
 @pytest.mark.parametrize(
