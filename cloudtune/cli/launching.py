@@ -331,8 +331,10 @@ def cancel(run_id: str, trial: int | None, *, as_json: bool) -> int:
       cloudtune cancel latest --trial 7
     """
     from cloudtune import api  # noqa: PLC0415
+    from cloudtune.store.finding import refuse_shortened  # noqa: PLC0415
 
     made = api.attach(run_id)
+    refuse_shortened(run_id, made.id)
     if trial is not None:
         made.stop_trial(trial)
     elif made.state.ended or made.refresh().ended:

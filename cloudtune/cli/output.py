@@ -1,7 +1,6 @@
 """Printing of tables and JSON, and formatting of values for the commands."""
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from cloudtune.costs.views import trial_cost
 from cloudtune.errors import ConfigError
 from cloudtune.looking.data import moment as moment  # noqa: PLC0414  # printed with the others here
 from cloudtune.looking.words import STATE_STYLES, console, number, scalar
+from cloudtune.results.json_data import json_data
 
 if TYPE_CHECKING:
     from cloudtune.results.confirmation import Confirmed
@@ -81,17 +81,7 @@ def output_file_option(text: str) -> "Callable[[F], F]":
 
 def print_json(data: object) -> None:
     """Print data as JSON; numbers that are not finite become null."""
-    click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=False))
-
-
-def _finite(data: Any) -> Any:  # plain data
-    if isinstance(data, float) and not math.isfinite(data):
-        return None
-    if isinstance(data, Mapping):
-        return {str(key): _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(item) for item in data]
-    return data
+    click.echo(json.dumps(json_data(data), indent=2, ensure_ascii=False))
 
 
 def print_table(

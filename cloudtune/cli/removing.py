@@ -31,6 +31,7 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.garbage import at_the_service, remove  # noqa: PLC0415
+    from cloudtune.store.finding import refuse_shortened  # noqa: PLC0415
 
     if bool(run_ids) == all_ended:
         raise click.UsageError("name the runs to remove, or give --all-ended")
@@ -39,6 +40,7 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
     for run_id in ids:
         try:
             found = api.find_run(run_id, project_folder())
+            refuse_shortened(run_id, found.id)
             stays, emulated = at_the_service(found), _emulated(found)
             remove(found, force=force)
         except CloudtuneError as error:

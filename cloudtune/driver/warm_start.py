@@ -14,7 +14,7 @@ from cloudtune.space.completing import on_axis, why_impossible
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Space
 from cloudtune.spec.job import TuningJob, WarmStart
-from cloudtune.store.finding import find_run
+from cloudtune.store.finding import find_run, refuse_shortened
 from cloudtune.store.records import TrialState
 
 _FILE = "earlier.json"
@@ -35,12 +35,12 @@ def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
     """
     if job.warm_start is None:
         return []
-    known = [
-        KnownTrial(trial.parameters, trial.metrics, trial.state, run_id)
-        for run_id in job.warm_start.runs
-        for trial in find_run(run_id, project).trials()
-        if trial.state.ended
-    ]
+    known = []
+    for run_id in job.warm_start.runs:
+        run = find_run(run_id, project)
+        refuse_shortened(run_id, run.id)
+        ended = [trial for trial in run.trials() if trial.state.ended]
+        known += [KnownTrial(trial.parameters, trial.metrics, trial.state, run_id) for trial in ended]
     return known + (_of_table(job, base) if job.warm_start.table is not None else [])
 
 

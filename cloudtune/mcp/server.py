@@ -22,6 +22,7 @@ from cloudtune.mcp.launching import Confirmations, launch, plan_data, planned, r
 from cloudtune.mcp.policy import Policy
 from cloudtune.plugins.version import __version__
 from cloudtune.run import Run
+from cloudtune.store.finding import refuse_shortened
 from cloudtune.store.records import TrialState
 from cloudtune.store.store import Store
 
@@ -180,6 +181,7 @@ def _add_running(server: MCPServer, policy: Policy, confirmations: Confirmations
     def cancel(run: RunId, project: Project = None) -> Answer:
         """End a run now, for good: running trials are stopped, and it cannot be resumed."""
         made = policy.run(run, policy.project(project))
+        refuse_shortened(run, made.id)
         made.cancel()
         return Answer(data=bounded(run_data(made.refreshed())))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.costs.views import run_cost
 from cloudtune.errors.masking import masked_data
+from cloudtune.results.json_data import json_data
 from cloudtune.results.objectives import best_trial
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.notify import NotifyEvent
@@ -108,15 +109,8 @@ def _title(record: RunRecord, event: NotifyEvent) -> str:
 
 def _trial_data(trial: Trial) -> dict[str, Any]:
     few = dict(list(trial.parameters.items())[:_MOST_PARAMETERS])
-    return {"number": trial.number, "parameters": _finite(few), "metrics": _finite(trial.metrics)}
-
-
-def _finite(values: Any) -> dict[str, Any]:  # scalars by name
-    """Return scalars as JSON has them: no infinities, no NaN, no endless texts."""
-    return {
-        name: str(value)[:_LONGEST] if isinstance(value, str) or value in (float("inf"), float("-inf")) or value != value else value  # noqa: PLR0124  # NaN alone differs from itself
-        for name, value in values.items()
-    }  # fmt: skip
+    data: dict[str, Any] = {"number": trial.number, "parameters": few, "metrics": trial.metrics}
+    return json_data(data, text=lambda text: text[:_LONGEST])  # type: ignore[no-any-return]
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -65,8 +65,8 @@ def resolved(text: str) -> str:
     """Return a text with the values of the variables that it refers to, which are masked in all texts from now on.
 
     Raises:
-        NotSent: a variable is not set, or holds a line break or another control character: libraries quote such values
-            escaped, in which form no mask knows them.
+        NotSent: a variable is not set, or holds a line break or another control character, which no address, header or
+            password has.
     """
     for name in REFERENCE.findall(text):
         value = os.environ.get(name)

@@ -129,10 +129,10 @@ def _positional(one: Data, other: Data) -> bool:
 
 
 def _clean(value: Data) -> Data:
-    """Return a part without the members that it removes, for merging where there was nothing."""
+    """Return a part without the members that it removes, for merging where there was nothing; lists are values as they are."""
     if isinstance(value, Mapping):
         return {name: _clean(part) for name, part in value.items() if part is not None}
-    return [_clean(part) for part in value] if isinstance(value, list | tuple) else value
+    return value
 
 
 def _unique(items: Sequence[Data], mark: str) -> bool:

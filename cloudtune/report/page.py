@@ -1,10 +1,8 @@
 """The page of a report: one HTML text with charts and tables that loads nothing from the network."""
 
 import json
-import math
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from cloudtune.plugins.version import __version__
 from cloudtune.report import charts, costs, model, parameters, tables
@@ -12,6 +10,7 @@ from cloudtune.report.figures import Drawing
 from cloudtune.report.study import Study
 from cloudtune.report.web_files import digest, one_script, web_file
 from cloudtune.report.words import count, moment
+from cloudtune.results.json_data import json_data, rounded
 
 _GENERATOR = '<meta name="generator" content="cloudtune">'
 
@@ -54,19 +53,10 @@ def page(study: Study) -> str:
 
 def _json(data: object) -> str:
     """Return data as JSON that cannot end its script element; numbers that are not finite become null."""
-    text = json.dumps(_rounded(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(json_data(data, number=rounded), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def _rounded(data: Any) -> Any:  # plain data
-    """Return plain data with numbers rounded to 8 digits; None for those that are not finite."""
-    if isinstance(data, float):
-        return float(f"{data:.8g}") if math.isfinite(data) else None
-    if isinstance(data, dict):
-        return {key: _rounded(value) for key, value in data.items()}
-    return [_rounded(item) for item in data] if isinstance(data, list | tuple) else data
 
 
 def _sections(study: Study, figures: dict[str, Drawing]) -> list[str]:

@@ -86,7 +86,7 @@ class WarmStart(SpecModel):
     """Known trials that the strategy learns from: of earlier runs, or of a table."""
 
     runs: tuple[Text, ...] = ()
-    """Ids of earlier runs."""
+    """Ids of earlier runs, whole."""
     table: Text | None = None
     """A file of known trials, .csv, .json or .jsonl: a column a parameter and one a metric of the objectives and constraints; a row without a value of an objective is run first. Relative to the job file."""
     kind: Literal["identical", "transfer"] = "identical"

@@ -28,3 +28,11 @@ def find_run(run_id: str, project: Path) -> RunStore:
                 if found.id == run_id:
                     return found
         raise
+
+
+def refuse_shortened(given: str, run_id: str) -> None:
+    """Raise RunNotFound where a run was found by the beginning of its id: what ends or removes a run, or is written down, names it whole."""
+    if given not in (run_id, "latest"):
+        raise RunNotFound(
+            f"{given!r} is the beginning of {run_id!r}; give the whole id here, so that no other run is meant"
+        )

@@ -4,6 +4,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-tune-hyperparameters (
 guide for v1; `azure.ai.ml._utils.utils.validate_key_contains_allowed_characters` for names. The SDK checks little of it.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -49,7 +50,9 @@ def _violations(error: ValidationError, data: Data, kind: type[BaseModel]) -> It
         if missing and found["type"] not in ("missing", "extra_forbidden"):
             continue  # a branch of a union that the data does not follow
         if found["type"] == "extra_forbidden":
-            yield Violation(path, f"is no field here{_nearest(str(found['loc'][-1]), kind)}")
+            yield Violation(
+                path, f"is no field here{_nearest(str(found['loc'][-1]), _beside(found['loc'], data), kind)}"
+            )
         elif path not in seen:
             yield Violation(
                 path, "must be given" if found["type"] == "missing" else _words(found["msg"], found["input"])
@@ -82,9 +85,19 @@ def _words(message: str, value: Any) -> str:
     return f"{said}, not {value!r}" if isinstance(value, str | int | float) else said
 
 
-def _nearest(name: str, kind: type[BaseModel]) -> str:
-    known = [field.alias or name for each in _nodes(kind) for name, field in each.model_fields.items()]
-    near = nearest(name, known)
+def _beside(location: tuple[int | str, ...], data: Any) -> set[str]:
+    """Return the keys of the mapping that holds the place of a location of pydantic."""
+    for step in location[:-1]:
+        with contextlib.suppress(KeyError, IndexError, TypeError):  # a name of a union
+            data = data[step]
+    return set(data)
+
+
+def _nearest(name: str, beside: set[str], kind: type[BaseModel]) -> str:
+    """Return the end of the message about an unknown key: the nearest field of the node that has most of the keys beside it."""
+    fields = [{field.alias or own for own, field in each.model_fields.items()} for each in _nodes(kind)]
+    here = max(fields, key=lambda each: len(each & beside))
+    near = nearest(name, here)
     return "" if near is None else f"; did you mean {near!r}?"
 
 

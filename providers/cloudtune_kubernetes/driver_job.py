@@ -19,7 +19,7 @@ from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.store.secrets import forget
 from cloudtune_kubernetes.client import GONE, Cluster
 from cloudtune_kubernetes.jobs import KubernetesRunner
-from cloudtune_kubernetes.logs import UNREADABLE, PodLog
+from cloudtune_kubernetes.logs import WITHOUT_LOG, PodLog
 from cloudtune_kubernetes.parse import Standing, standing
 from cloudtune_kubernetes.pod import CONTAINER
 from cloudtune_kubernetes.waiting import Waiting
@@ -129,7 +129,7 @@ class DriverJob(Tuner):
 
     def _keep(self, pod: str) -> None:
         lines: list[str] = []
-        with ignoring(UNREADABLE):
+        with ignoring(WITHOUT_LOG):
             lines = PodLog(self._cluster, pod).read() if pod else []
         (self._folder / f"printed-{pod}.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
@@ -163,6 +163,6 @@ class DriverJob(Tuner):
 def _new_in(log: PodLog, *, whole: bool) -> list[str]:
     """Return the lines of a log that no earlier call returned; the whole log is read for them where no more follows."""
     if whole:
-        with ignoring(UNREADABLE):
+        with ignoring(WITHOUT_LOG):
             log.read()
     return [line.text for line in log.taken()]

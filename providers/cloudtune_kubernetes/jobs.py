@@ -22,7 +22,7 @@ from cloudtune.trial.printed_metrics import PrintedMetrics
 from cloudtune_kubernetes.client import EXISTS, FOR_GOOD, GONE, Cluster
 from cloudtune_kubernetes.feed import Feed, Object
 from cloudtune_kubernetes.files import files_of
-from cloudtune_kubernetes.logs import UNREADABLE, PodLog, log_of
+from cloudtune_kubernetes.logs import WITHOUT_LOG, PodLog, log_of
 from cloudtune_kubernetes.names import ATTEMPT, RUN, TRIAL, run_name, trial_labels, trial_name
 from cloudtune_kubernetes.parse import Standing, standing
 from cloudtune_kubernetes.pod import CONTAINER
@@ -302,7 +302,7 @@ class KubernetesRunner(JobRunner):
             lines = log.read()
         except ProviderError as error:
             known.unread = known.unread or time.monotonic()
-            gone = error.code in UNREADABLE or stands.lost
+            gone = error.code in WITHOUT_LOG or stands.lost
             if not gone and (not error.retryable or error.code == "Connection"):
                 raise
             known.read = gone or time.monotonic() - known.unread > _UNREAD

@@ -21,7 +21,7 @@ _SILENCE = 3600.0
 _LOST = 3
 """How often a log that is followed may break without a line in between, before only its end is read."""
 
-UNREADABLE = frozenset({"400", "404"})
+WITHOUT_LOG = frozenset({"400", "404"})
 """Codes of the answer where there is no log: the container has not started, or the pod is gone."""
 
 
@@ -106,7 +106,7 @@ class PodLog:
             try:
                 self._read_on()
             except ProviderError as error:
-                if error.code in UNREADABLE:
+                if error.code in WITHOUT_LOG:
                     return
                 broken = broken + 1 if (self._last, self._same) == before else 0
                 self._ended.wait(0.5 * 2**broken)
@@ -162,7 +162,7 @@ def log_of(cluster: Cluster, pod: str, container: str = CONTAINER) -> list[str]:
             f"reading the log of {pod}", "GET", cluster.path("pods", pod, "log"), {"container": container}
         )
     except ProviderError as error:
-        if error.code not in UNREADABLE:
+        if error.code not in WITHOUT_LOG:
             raise
         return []
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)

@@ -49,6 +49,9 @@ def test_what_a_run_prints_works_where_it_was_started_and_elsewhere(
     assert record.id in capsys.readouterr().out
     assert run_app(["-C", "..", "best"]) in (0, None)
     assert known_projects() == [tmp_path]
+    for verb in ("rm", "cancel"):
+        assert run_app(["-C", "..", verb, record.id[:-1]]) == 5, "what removes or ends a run wants its whole id"
+        assert f"is the beginning of '{record.id}'; give the whole id" in capsys.readouterr().err
     assert run_app(["rm", record.id]) in (0, None)
     assert run_app(["show", record.id]) == 5
 

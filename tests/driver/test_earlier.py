@@ -128,6 +128,13 @@ def test_a_table_that_cannot_be_used_says_why(name: str, text: str | None, messa
         known_trials(job(warm_start={"table": name}), tmp_path, tmp_path)
 
 
+def test_a_job_names_earlier_runs_by_their_whole_ids(tmp_path: Path) -> None:
+    tune(lambda x: x, {"x": Float(low=0, high=1)}, minimize="loss", trials=1, run_id="long-id", project=tmp_path)
+    assert len(known_trials(job(warm_start=["long-id"]), tmp_path, tmp_path)) == 1
+    with pytest.raises(RunNotFound, match=r"'long' is the beginning of 'long-id'; give the whole id"):
+        known_trials(job(warm_start=["long"]), tmp_path, tmp_path)
+
+
 def test_a_run_that_does_not_exist_is_told_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(RunNotFound, match="no-such-run"):
         tune(

@@ -105,6 +105,8 @@ def test_a_job_is_planned_run_and_read_over_stdio(project: Path) -> None:
             lines = (await called(client, "logs", trial=0, limit=100))["lines"]
             assert len(lines) <= 100
             assert "line 299" in lines
+            refused = await client.call_tool("cancel", {"run": data["id"][:-1]})
+            assert "give the whole id" in str(refused.content), "another run may begin alike by then"
             assert (await called(client, "cancel", run="latest"))["data"]["state"] == "completed"
 
     asyncio.run(run())

@@ -247,6 +247,16 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
         ),
         ("lr: {type: float, low: 0}", 3, "space.lr.high: 'high' is missing"),
         (
+            "lr: {type: float, low: 0, high: 1, min: 0}",
+            38,
+            "space.lr.min: unknown key 'min' (it is called 'low' here)",
+        ),
+        (
+            "lr: {type: categorical, values: [1, 2], choices: [1, 2]}",
+            43,
+            "space.lr.choices: unknown key 'choices' (it is called 'values' here)",
+        ),
+        (
             "lr: {type: float, low: 0, high: 1, one: 2}",
             38,
             "space.lr.one: unknown key 'one' (the keys here are: when, scale, type, low, high, step)",

@@ -99,10 +99,21 @@ def _unknown_key(mistake: Mistake) -> Words:
     key = str(mistake.location[-1])
     allowed = list(_model_at(mistake.model, mistake.location[:-1], mistake.tag).model_fields)
     allowed += sorted({*own_keys(mistake.model).values()}) if len(mistake.location) == 1 else ()
+    if (ours := _ELSEWHERE.get(key)) in allowed and mistake.location[0] == "space":
+        return Words(f"unknown key {key!r}", f"it is called {ours!r} here")
     return Words(
         f"unknown key {key!r}",
         (len(mistake.location) == 1 and _belongs(key, mistake.model)) or _nearest(key, allowed, "the keys here are"),
     )
+
+
+_ELSEWHERE = {
+    **dict.fromkeys(("min", "minimum", "min_value", "lower_bound"), "low"),
+    **dict.fromkeys(("max", "maximum", "max_value", "upper_bound"), "high"),
+    **dict.fromkeys(("choices", "options", "categories"), "values"),
+    **dict.fromkeys(("q", "quantum"), "step"),
+}
+"""What other tools call the keys of a parameter, by their words."""
 
 
 def _belongs(key: str, job: type[BaseModel]) -> str:

@@ -241,6 +241,14 @@ def test_what_the_service_would_refuse_is_refused_at_its_place(fields: dict[str,
     assert [message for place, message in messages.items() if place.startswith(path) and says in message], messages
 
 
+def test_the_key_that_may_be_meant_is_one_of_its_own_place() -> None:
+    found = {
+        each.path: each.message
+        for each in problems({"type": "sweep", "limits": {"max_total_trials": 3, "slack_facto": 1}})
+    }
+    assert found["limits.slack_facto"] == "is no field here", "slack_factor is one of an early termination"
+
+
 def test_times_are_whole_seconds_and_a_minute_at_least() -> None:
     plan = plan_of(limits={"trials": 20, "time": "90.5s", "trial_time": "5s"})
     made: Any = plan.request["limits"]

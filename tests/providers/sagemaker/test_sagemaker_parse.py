@@ -192,6 +192,13 @@ plain_data = st.recursive(
 objects = st.dictionaries(st.sampled_from(["A", "B", "Name"]), plain_data, max_size=3)
 
 
+def test_null_removes_a_member_but_not_one_of_an_item_of_a_list() -> None:
+    assert MERGING.merge({"B": {"y": 1}}, {"A": [{"x": None}], "B": {"x": {"z": None}, "y": None}}) == {
+        "A": [{"x": None}],
+        "B": {"x": {}},
+    }
+
+
 @given(ours=objects, wanted=objects)
 @settings(max_examples=examples(300), deadline=None)
 def test_a_difference_merged_in_gives_what_was_wanted(ours: Any, wanted: Any) -> None:
