@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 RECORD = Path(__file__).parents[2] / "benchmarks" / "search" / "record"
-MODULES = ("peers", "fidelity_peers", "catalogue", "groups", "running", "tables")
+MODULES = ("peers", "fidelity_peers", "catalogue", "groups", "running", "tables", "page", "keeping")
 SPACE = [
     {"name": "x", "type": "float", "low": -1.0, "high": 1.0, "log": False},
     {"name": "n", "type": "int", "low": 1, "high": 9, "log": True},
@@ -55,11 +55,11 @@ def test_a_record_that_was_killed_goes_on_and_runs_nothing_twice(record: dict[st
     assert list(running.run_all(cases(record), path, tmp_path, time.monotonic() - 1, None)) == []
     late = list(running.run_all(cases(record, variant="noisy"), path, tmp_path, time.monotonic() - 1, None))
     assert late == ["out of time"]
-    written = record["tables"].write(lines, tmp_path)
-    text = written[0].read_text()
-    assert "## made up, plain, 2 in flight: 6 evaluations, 2 pairs" in text
+    written = record["page"].write(lines, tmp_path / "page.md", tmp_path / "picture.svg")
+    text = written[0].read_text(encoding="utf-8")
+    assert "## made up, 2 in flight\n\n6 trials, 2 pairs of a task and a seed." in text
     assert "| random |" in text
-    assert written[1].read_text().startswith("<svg")
+    assert written[1].read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_runs_of_different_lengths_are_compared_at_what_they_have_in_common(record: dict[str, Any]) -> None:
@@ -74,6 +74,9 @@ def test_runs_of_different_lengths_are_compared_at_what_they_have_in_common(reco
     ]
     short, whole = (next(iter(tables.blocks(tables.seen(lines, at)).values())) for at in (2, None))
     assert short["t", 0] == {"cloudtune": 1.0, "HEBO": 2.0, "Ax": 4.0}
+    more = [{**line, "seed": seed} for seed in (1, 2) for line in lines[1:]]
+    often = next(iter(tables.blocks(tables.seen(lines + more)).values()))
+    assert often["t", 1] == {"cloudtune": 1.0, "HEBO": 2.0, "Ax": 4.0}, "most runs of ours have two trials"
     assert whole["t", 0] == {"cloudtune": 0.0, "Ax": 4.0}, "shorter runs than the longest are left out"
     planned = next(iter(tables.blocks(tables.seen(lines[:1] + lines[2:], 2)).values()))
     assert planned["t", 0] == {"HEBO": 2.0, "Ax": 4.0}, "ours starts otherwise where it knows that it has three"
@@ -81,6 +84,36 @@ def test_runs_of_different_lengths_are_compared_at_what_they_have_in_common(reco
     found, count = tables.ranks(short | {("u", 0): {"cloudtune": 3.0, "HEBO": 2.0, "Ax": 1.0}})
     assert count == 2
     assert found["cloudtune"] == pytest.approx((2.0, 1.0)), "ranks 1 and 3: the mean, and its standard error"
+
+
+def test_a_peer_with_few_runs_is_compared_and_not_ranked(record: dict[str, Any]) -> None:
+    block = {("t", seed): {"cloudtune": 1.0, "HEBO": 2.0} | ({"Vizier": 0.0} if seed == 0 else {}) for seed in range(4)}
+    found, count = record["tables"].ranks(block)
+    assert count == 4
+    assert found == {"cloudtune": (1.0, 0.0), "HEBO": (2.0, 0.0)}
+    assert record["tables"].versus(block, "cloudtune", "Vizier")[:2] == (0, 1)
+
+
+def test_what_is_kept_with_the_code_says_the_same(record: dict[str, Any], tmp_path: Path) -> None:
+    running, keeping, path = record["running"], record["keeping"], tmp_path / "record.jsonl"
+    list(running.run_all(cases(record, variant="failing"), path, tmp_path, time.monotonic() + 99, None))
+    lines, kept = running.kept(path), tmp_path / "kept.jsonl"
+    kept.write_text(keeping.pack([*lines, lines[0]]), encoding="utf-8")
+    again = {running.key(line): line for line in keeping.unpack(kept)}
+    assert len(again) == len(keeping.unpack(kept)) == 4
+    for line in lines:
+        found = again[running.key(line)]
+        assert found.keys() == line.keys()
+        assert found["reached"] == pytest.approx(line["reached"], rel=1e-5)
+        assert found["versions"] == line["versions"]
+    assert keeping.pack(keeping.unpack(kept)) == kept.read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_documentation_is_that_of_the_kept_data(record: dict[str, Any]) -> None:
+    docs, kept = RECORD.parents[2] / "docs", record["keeping"].unpack(RECORD / "kept.jsonl")
+    lines = record["tables"].seen(kept)
+    assert (docs / "how-it-works" / "record.md").read_text(encoding="utf-8") == record["page"].text(lines)
+    assert (docs / "pictures" / "record.svg").read_text(encoding="utf-8") == record["page"].picture(lines)
 
 
 def test_scores_lie_between_chance_and_the_best_that_any_peer_has_seen(record: dict[str, Any]) -> None:
@@ -103,7 +136,7 @@ def test_a_peer_that_is_not_there_is_a_line_that_says_so(record: dict[str, Any],
     case = running.Case("made up", "one", "plain", 1, 0, "HEBO")
     (told,) = running.run_all([case], path, tmp_path, time.monotonic() + 9, None)
     assert "No such file" in told
-    assert "1 runs broke: HEBO" in record["tables"].text(running.kept(path))
+    assert "1 runs broke: HEBO" in record["page"].text(running.kept(path))
 
 
 def test_rounds_end_at_once(record: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
