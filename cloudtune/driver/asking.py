@@ -33,10 +33,15 @@ class Asking:
         """Whether a suggestion was asked for that is still to come."""
         return self._strategy is not None and self._strategy.asking
 
-    def ask(self, moments: Moments) -> Suggestion | None:
-        """Return the next trial; None where there is none, or not yet."""
+    def ask(self, moments: Moments, room: int) -> Suggestion | None:
+        """Return the next trial; None where there is none, or not yet.
+
+        Args:
+            moments: of the run.
+            room: how many trials may begin now.
+        """
         asked = moments.upcoming if self._asked is None else self._asked
-        suggestion = self._search.ask()
+        suggestion = self._search.ask(room=room)
         self._asked = asked if self.pending else None
         if suggestion is not None and not suggestion.resumed:
             self.moment = moments.take(asked)

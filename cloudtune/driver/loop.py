@@ -240,7 +240,7 @@ class Driver:
         return room and self._confirming.leaves_room(self._waiting)
 
     def _suggest(self) -> Trial | None:
-        suggestion = self._asking.ask(self._moments)
+        suggestion = self._asking.ask(self._moments, self._job.limits.parallel - len(self._running))
         if suggestion is None:
             return None
         if suggestion.resumed:

@@ -253,27 +253,32 @@ class Search:
         """Where no trial is feasible, the one that violates the constraints least; else None."""
         return self._ranking.nearest
 
-    def ask(self) -> Suggestion | None:
+    def ask(self, *, room: int = 1) -> Suggestion | None:
         """Return the next trial to run; None when `trials` were suggested, or the strategy has nothing left.
 
         The first trials come first, then those of `enqueue`, then the strategy's. The trial is pending until `tell`: a
         strategy suggests something else meanwhile. Where trials are paused, one that has become one of the best comes before
         a new one, and None may be followed by another trial once more is told.
+
+        Args:
+            room: how many trials may begin now, this one included: a strategy that asks a service asks for so many at once.
         """
         number = self._promoted()
-        if number is None and (new := self._new()) is not None:
+        if number is None and (new := self._new(room)) is not None:
             return new
         number = self._promoted() if number is None else number  # now that there is nothing else to come
         if number is not None:
             self._pending[number] = self._paused.take(number)
         return None if number is None else Suggestion(number, dict(self._pending[number]), resumed=True)
 
-    def _new(self) -> Suggestion | None:
+    def _new(self, room: int) -> Suggestion | None:
         if self._no_new:
             return None
         for origin, given in ((FIRST, self._first), (TRIED, self._enqueued)):
             if given and not self._strategy.asking:
                 return self._begin(self._strategy.complete(self._next, given.popleft()), origin)
+        left = room if self._trials is None else self._trials - (self._next - self._left_out)
+        self._strategy.room = min(room, left)
         values = self._strategy.suggest(self._next)
         self._nothing_left = values is None and not self._strategy.asking
         return None if values is None else self._begin(values, child_of(self._strategy.parent(self._next)))

@@ -172,7 +172,7 @@ class BackgroundStrategy(Strategy):
     def suggest(self, number: int) -> Values | None:
         if (answer := self._answer) is None:
             answer = self._answer = _Answer()
-            self._worker.do(partial(answer.become, self._inner, number))
+            self._worker.do(partial(answer.become, self._inner, number, self.room))
         self._worker.wait(MOMENT, lambda: answer.given)
         self._refuse()
         if not answer.given:
@@ -239,8 +239,9 @@ class _Answer:
         self.waits = False
         self._number = 0
 
-    def become(self, strategy: Strategy, number: int) -> None:
-        """Ask for the trial with this number."""
+    def become(self, strategy: Strategy, number: int, room: int) -> None:
+        """Ask for the trial with this number, of so many that may begin now."""
+        strategy.room = room
         self._number, self.values = number, strategy.suggest(number)
         self.parent = None if self.values is None else strategy.parent(number)
         self.waits = self.values is None and strategy.waits

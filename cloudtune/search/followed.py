@@ -27,7 +27,7 @@ class FollowedSearch(Search):
             self.restore(number, values, origin)
             return Suggestion(number, values, origin)
         self._next, self._trials, self._nothing_left = number, None, False
-        suggestion = self._new()
+        suggestion = self._new(1)
         if suggestion is None or suggestion.parameters != values:
             self._strategy.restore(number, values)
         self._pending[number] = values

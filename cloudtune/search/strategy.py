@@ -151,6 +151,7 @@ class Strategy(ABC):
         self.cost_budget = cost_budget
         self.pending: dict[int, Values] = {}
         self.observed: dict[int, Observation] = {}
+        self.room = 1  # how many trials may begin now, the one that is asked for included; no suggestion depends on it
         self._attempt = 0
 
     @classmethod

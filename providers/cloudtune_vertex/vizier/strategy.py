@@ -97,7 +97,8 @@ class VizierSearch(Strategy):
         google = self._google()
         memory = Memory.of(asked.folder)
         name = self._settings.study or f"cloudtune-{asked.run}"[:128]
-        study = Study(google, memory.study(google) or name, name, self._study_spec(asked))
+        known = memory.study(google) or name
+        study = Study(google, known, name, self._study_spec(asked), self._client(""), self._space.values)
         memory.keep(google, study.name)
         had = f", which has {study.count} trials" if study.count else ""
         asked.announce(f"Vizier suggests the trials by the study {study.name}{had} ({study.link})")
@@ -144,9 +145,10 @@ class VizierSearch(Strategy):
             for comparison, _ in each.bounds
         ]
 
-    def _client(self, number: int) -> str:
-        """Return the id of the client that evaluates a trial, by which its trial of the study is known again."""
-        return f"{self._asked.run or 'search'}.{number if number >= 0 else f'known{-number}'}"
+    def _client(self, number: int | str) -> str:
+        """Return the id of the client that evaluates a trial; of those that are suggested together, the first one's is that of all."""
+        known = isinstance(number, int) and number < 0
+        return f"{self._asked.run or 'search'}.{f'known{-int(number)}' if known else number}"
 
     # Suggesting
 
@@ -164,12 +166,11 @@ class VizierSearch(Strategy):
         client = self._client(number)
         if self._proposed is not None:
             self.study.fail(client, _MISSED)
-        parameters = self.study.suggest(client)
-        self._proposed = None if parameters is None else self._space.values(parameters)
+        self._proposed = self.study.suggest(client, self.room)
         return self._proposed
 
     def _add(self, number: int, values: Values) -> None:
-        if not self.study.knows(self._client(number)):
+        if not self.study.has(self._client(number), values, alone=True):
             self.study.give(self._client(number), self._space.parameters(values))
 
     # Learning
@@ -187,7 +188,7 @@ class VizierSearch(Strategy):
             return
         client = self._client(observation.number)
         if observation.state is TrialState.CANCELLED:
-            if self.study.knows(client):
+            if self.study.has(client, observation.parameters, alone=False):
                 self.study.forget(client)
             return
         metrics = self._metrics(observation)

@@ -1,7 +1,8 @@
 """One study of Vertex AI Vizier as a run has it: found again by its name, its trials by the ids of their clients."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from google.api_core import exceptions
 
 from cloudtune.driver.listeners import on_this_machine
 from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.space.space import Values
 from cloudtune_vertex.client import Google
 
 _SLOWEST = 300.0
@@ -43,26 +45,38 @@ class _Trial:
 class Study:
     """A study, which is made if it is not there.
 
-    Every call may be made again after an answer was lost, and after another process was killed in the middle of it: a client
-    id belongs to one trial of the run, "if suggestion is asked again by same client_id before the Trial is completed, the
-    same Trial will be returned" (study.proto).
+    Every call may be made again after an answer was lost, and after another process was killed in the middle of it: "if
+    suggestion is asked again by same client_id before the Trial is completed, the same Trial will be returned" (study.proto).
+    Trials that are suggested together have the client id of the first of them. What a run's clients have there and nobody has
+    taken up is suggested before anything else is asked for; a trial that a run's store has is known again by its parameters.
 
     Args:
         google: the clients.
         known: its full name, as far as it is known; else `name`.
         name: its display name, or its full one, where it is not known or is gone.
         spec: the StudySpec in JSON.
+        prefix: with which the ids of the run's clients begin.
+        read: returns the values of parameters.
 
     Attributes:
         name: its full name.
+        count: how many trials of clients it had when it was opened.
 
     Raises:
         ConfigError: there is a study of this name which has other parameters or metrics, or it is no study at all.
         ProviderError: the service refuses, or cannot be reached.
     """
 
-    def __init__(self, google: Google, known: str, name: str, spec: Mapping[str, Any]) -> None:
-        self._google, self._client = google, google.vizier
+    def __init__(
+        self,
+        google: Google,
+        known: str,
+        name: str,
+        spec: Mapping[str, Any],
+        prefix: str,
+        read: Callable[[Parameters], Values],
+    ) -> None:
+        self._google, self._client, self._read = google, google.vizier, read
         found = self._existing(known, needed=known == name) if known.startswith("projects/") else None
         if found is None:
             found = self._made(name, spec)
@@ -72,12 +86,12 @@ class Study:
             )
         self.name = str(found.name)
         self._trials: dict[str, _Trial] = {}
-        self._free: list[Any] = []
-        for trial in sorted(self._listed(), key=lambda each: int(each.name.rpartition("/")[2])):
-            if trial.client_id:
-                self._trials[trial.client_id] = _known(trial)
-            elif trial.state.name == "REQUESTED":
-                self._free.append(trial)
+        listed = sorted(self._listed(), key=lambda each: int(each.name.rpartition("/")[2]))
+        self._free = [trial for trial in listed if not trial.client_id and trial.state.name == "REQUESTED"]
+        self._suggested: list[tuple[Any, Values]] = []
+        self._clients: set[str] = set()
+        self._keep(trial for trial in listed if trial.client_id.startswith(prefix))
+        self.count = sum(1 for trial in listed if trial.client_id)
 
     def _existing(self, name: str, *, needed: bool) -> Any:
         """Return a study by its full name; None for one that is gone and not needed."""
@@ -121,29 +135,62 @@ class Study:
             return f"in the emulator at {endpoint}"
         return f"https://console.cloud.google.com/vertex-ai/experiments/studies?project={self.name.split('/')[1]}"
 
-    @property
-    def count(self) -> int:
-        """How many trials of clients it had when it was opened."""
-        return len(self._trials)
-
     # Trials
 
-    def knows(self, client: str) -> bool:
-        """Return whether a client has a trial."""
+    def _keep(self, trials: Iterable[Any]) -> None:
+        """Keep trials that clients of the run have, and that no number of it has yet."""
+        for trial in trials:
+            self._clients.add(trial.client_id)
+            self._suggested.append((trial, self._read(list(trial.parameters))))
+
+    def has(self, client: str, values: Values, *, alone: bool) -> bool:
+        """Return whether a client has a trial, or takes up one of these values that an earlier process had suggested.
+
+        Args:
+            client: which has it.
+            values: of its trial.
+            alone: whether one of other values is meant as well that was suggested to it alone: what a user gave comes back
+                from the service rounded.
+        """
+        if client not in self._trials:
+            found = [each for each, has in self._suggested if has == values]
+            self._take(client, found or (self._alone(client) if alone else []))
         return client in self._trials
 
-    def suggest(self, client: str) -> list[Any] | None:
-        """Return the parameters of a client's trial, which it has until that has ended; None where nothing is left."""
-        trial = self._suggested(client)
-        return None if trial is None else list(trial.parameters)
+    def _alone(self, client: str) -> list[Any]:
+        """Return the last trial that was suggested to a client without others; [] for none."""
+        ids = Counter(each.client_id for each, _ in self._suggested)
+        own = [each for each, _ in self._suggested if f"{each.client_id}.".startswith(f"{client}.")]
+        return [each for each in own if ids[each.client_id] == 1][-1:]
 
-    def _suggested(self, client: str) -> Any:
-        request = {"parent": self.name, "client_id": client, "suggestion_count": 1}
-        answer = self._answer("asking Vizier for a trial", lambda: self._client.suggest_trials(request, timeout=60.0))
-        trial = next(iter(answer.trials), None)
+    def _take(self, client: str, among: Sequence[Any]) -> Any:
+        """Have a client take up a trial, where possible one that was suggested to it; return that, None where there is none."""
+        trial = next((each for each in among if each.client_id == client), next(iter(among), None))
         if trial is not None:
+            self._suggested = [pair for pair in self._suggested if pair[0].name != trial.name]
             self._trials[client] = _known(trial)
         return trial
+
+    def suggest(self, client: str, room: int) -> Values | None:
+        """Return the values of a new trial, which a client has from now on; None where nothing is left.
+
+        Args:
+            client: which is to have it.
+            room: how many trials are asked for where none waits: the others wait for the next calls.
+        """
+        waiting = [each for each, _ in self._suggested if not _known(each).ended]
+        trial = self._take(client, waiting or self._asked(client, room))
+        return None if trial is None else self._read(list(trial.parameters))
+
+    def _asked(self, client: str, count: int) -> list[Any]:
+        """Have new trials suggested to a client, by an id that is new to the study."""
+        ids = (client, *(f"{client}.{again}" for again in range(1, len(self._clients) + 1)))
+        own = next(each for each in ids if each not in self._clients)
+        self._clients.add(own)
+        request = {"parent": self.name, "client_id": own, "suggestion_count": count}
+        answer = self._answer("asking Vizier for a trial", lambda: self._client.suggest_trials(request, timeout=60.0))
+        self._keep(answer.trials)
+        return list(answer.trials)
 
     def give(self, client: str, parameters: Parameters) -> None:
         """Have a client evaluate a trial of its own: add it, and have it suggested to the client."""
@@ -156,9 +203,12 @@ class Study:
             find = lambda: self._added(parameters)  # noqa: E731
             create = lambda: self._client.create_trial(request=request, timeout=60.0)  # noqa: E731
             waiting = self._google.create_once(doing, create, find, look_first=False)
+        name, got = waiting.name, [waiting]
+        while waiting.state.name == "REQUESTED" and got:  # what somebody else has added may come before it
+            got = self._asked(client, 1)
+            waiting = next((each for each in got if each.name == name), waiting)
         self._trials[client] = _known(waiting)
-        if waiting.state.name == "REQUESTED":
-            self._suggested(client)
+        self._suggested = [pair for pair in self._suggested if pair[0].name != name]
 
     def _added(self, parameters: Parameters) -> Any:
         """Return a trial that was added, and that no client has; None if there is none."""

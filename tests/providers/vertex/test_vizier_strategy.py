@@ -14,24 +14,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from late import LATE
 from scripted_launcher import Script, good
+from vizier_studies import RANDOM, X, begun, final, google_of, job_of, parameters, study_of, trials_of
 
 from cloudtune.driver.loop import Driver
 from cloudtune.driver.replay import replay
 from cloudtune.errors import ConfigError, ProviderError, SpecError
-from cloudtune.search import KnownTrial, Purpose, Search, UnsuitableStrategy
+from cloudtune.search import KnownTrial, Search, UnsuitableStrategy
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:
-    from cloudtune_vertex.client import Google
+    pass
 
 if LATE:
     pytest.importorskip("google.cloud.aiplatform_v1")
     from cloudtune_vertex.emulator import VertexEmulator
-
-X = {"type": "float", "low": 0, "high": 1}
-RANDOM = {"type": "vizier", "algorithm": "random"}
 
 
 @pytest.fixture(scope="module")
@@ -47,51 +45,6 @@ def led(emulator: VertexEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "cloudtune.toml").touch()
     for name, value in emulator.environment.items():
         monkeypatch.setenv(name, value)
-
-
-def job_of(**fields: Any) -> TuningJob:
-    data = {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": X},
-        "strategy": RANDOM,
-        "limits": {"trials": 6, "parallel": 2, "failed": 99},
-        **fields,
-    }
-    return TuningJob.from_data(data)
-
-
-def begun(job: TuningJob, run: str, said: list[str] | None = None, folder: Path | None = None) -> Search:
-    """Return the search of a run, as its driver has it."""
-    announce = [].append if said is None else said.append
-    purpose = Purpose(job.objective, job.constraints, run, folder, announce)
-    return Search.for_job(job, purpose=purpose)
-
-
-def google_of(job: TuningJob) -> Google:
-    from cloudtune_vertex.client import Google
-    from cloudtune_vertex.vizier.places import settings_of
-
-    return Google(settings_of(job.strategy))
-
-
-def study_of(job: TuningJob, run: str) -> Any:
-    google = google_of(job)
-    request = {"parent": google.parent, "display_name": f"cloudtune-{run}"}
-    return google.vizier.lookup_study(request)
-
-
-def trials_of(job: TuningJob, run: str) -> list[Any]:
-    return list(google_of(job).vizier.list_trials(parent=study_of(job, run).name))
-
-
-def final(trial: Any) -> dict[str, float]:
-    return {each.metric_id: each.value for each in trial.final_measurement.metrics}
-
-
-def parameters(trial: Any) -> dict[str, Any]:
-    return {each.parameter_id: each.value for each in trial.parameters}
 
 
 def test_the_study_has_the_trials_and_how_they_ended(emulator: VertexEmulator) -> None:
@@ -134,6 +87,38 @@ def test_a_search_that_begins_anew_goes_on_with_the_same_study() -> None:
     assert [(each.client_id, each.state.name) for each in trials_of(job, "again-1")] == [
         ("again-1.0", "SUCCEEDED"), ("again-1.1", "SUCCEEDED"), ("again-1.2", "ACTIVE"),
     ]  # fmt: skip
+
+
+def test_trials_that_may_begin_together_are_suggested_together_and_after_a_kill_none_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from google.cloud.aiplatform_v1 import VizierServiceClient
+
+    real, counts = VizierServiceClient.suggest_trials, list[int]()
+
+    def suggest(self: Any, request: Any, **kwargs: Any) -> Any:
+        counts.append(request["suggestion_count"])
+        return real(self, request, **kwargs)
+
+    monkeypatch.setattr(VizierServiceClient, "suggest_trials", suggest)
+    job = job_of(limits={"trials": 6, "parallel": 4})
+    first = begun(job, "batch-1")
+    asked = [first.ask(room=4 - number) for number in range(4)]
+    pending = [each for each in asked if each is not None]
+    assert (len(pending), counts) == (4, [4])
+    first.tell(pending[0], state="cancelled")  # which takes the one away that gave the others their name
+    second = begun(job, "batch-1")
+    for each in pending[:2]:  # the others were suggested, but their driver was killed before they were written down
+        second.restore(each.number, each.parameters)
+    second.tell(0, state="cancelled")
+    assert [second.ask(room=2), second.ask(room=1)] == pending[2:]
+    second.tell(pending[1], {"loss": 1.0})
+    assert counts == [4]
+    more = [second.ask(room=3), second.ask(room=2)]
+    assert counts == [4, 2], "no more than the run still wants"
+    assert second.ask(room=1) is None
+    assert len({str(each.parameters) for each in (*pending[1:], *more) if each is not None}) == 5
+    assert [each.state.name for each in trials_of(job, "batch-1")] == ["SUCCEEDED", *["ACTIVE"] * 4]
 
 
 def test_a_study_that_is_gone_is_made_again_with_all_trials() -> None:
@@ -183,9 +168,9 @@ def test_constraints_are_safety_metrics_and_requirements_are_met() -> None:
         0,
     )
     trials = trials_of(job, "safe-1")
-    active = {each.client_id: each for each in trials if each.state.name == "ACTIVE"}
-    assert {name: parameters(each) for name, each in active.items()} == {
-        f"safe-1.{each.number}": each.parameters for each in suggested[2:] if each is not None
+    active = {each.client_id.split(".")[1]: each for each in trials if each.state.name == "ACTIVE"}
+    assert {number: parameters(each) for number, each in active.items()} == {
+        str(each.number): each.parameters for each in suggested[2:] if each is not None
     }
     assert [final(each) for each in trials if each.state.name == "SUCCEEDED"] == [
         {"loss": 1.0, "size-above-bound": 0.5}
@@ -196,18 +181,19 @@ def test_constraints_are_safety_metrics_and_requirements_are_met() -> None:
 
 def test_viziers_own_rule_stops_trials_and_hears_each_report_once() -> None:
     job = job_of(strategy={**RANDOM, "early_stopping": "median"}, limits={"trials": 6})
-    search = begun(job, "early-1")
+    search, suggested = begun(job, "early-1"), list[Any]()
     for _ in range(5):
         trial = search.ask()
         assert trial is not None
+        suggested.append(trial)
         assert not any(search.report(trial, step, 1.0) for step in (1, 2, 3))
         search.tell(trial)
     bad = search.ask()
     assert bad is not None
     assert [search.report(bad, step, 100.0) for step in (1, 2, 3)][-1]
     again = begun(job, "early-1")
-    for number in range(6):
-        again.restore(number, trial.parameters)
+    for number, each in enumerate([*suggested, bad]):
+        again.restore(number, each.parameters)
         for step in (1, 2, 3):
             again.report(number, step, 1.0)
     again.tell(5, state="pruned")
@@ -414,9 +400,7 @@ def test_trials_go_on_while_vizier_hangs_or_fails(
     finally:
         end()
     assert ended.is_set()
-    assert [(each.client_id, each.state.name) for each in trials_of(job, name)] == [
-        (f"{name}.{number}", "SUCCEEDED") for number in range(6)
-    ]
+    assert [each.state.name for each in trials_of(job, name)] == ["SUCCEEDED"] * 6
 
 
 @pytest.mark.complete
@@ -475,7 +459,7 @@ def killed_at(call: int, *, heard: bool, body: Callable[[], Any]) -> bool:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.complete), pytest.param(2, marks=pytest.mark.complete), pytest.param(3, marks=pytest.mark.complete)])  # fmt: skip
 def test_kills_lose_no_trial_and_make_none_twice(seed: int, tmp_path: Path) -> None:
-    limits = {"trials": 10, "parallel": 2}
+    limits = {"trials": 10, "parallel": 3}
     job, name, draws, kills = job_of(first=[{"x": 0.25}], limits=limits), f"kills-{seed}", random.Random(seed), 0
     made(tmp_path, job, name)
     while not killed_at(draws.randint(1, 9), heard=draws.random() < 0.5, body=lambda: driven(tmp_path, job, name)):
@@ -484,13 +468,8 @@ def test_kills_lose_no_trial_and_make_none_twice(seed: int, tmp_path: Path) -> N
     assert kills >= 4
     assert run.record().state is RunState.COMPLETED
     trials, stored = trials_of(job, name), {trial.number: trial for trial in run.trials()}
-    assert [each.client_id for each in trials if each.state.name == "SUCCEEDED"] == [
-        f"{name}.{number}" for number in range(10)
-    ]
-    assert len(trials) == 10
-    for each in trials:
-        trial = stored[int(each.client_id.rpartition(".")[2])]
-        assert parameters(each) == trial.parameters
-        assert final(each) == trial.metrics
+    assert [each.state.name for each in trials] == ["SUCCEEDED"] * 10
+    known = [(parameters(each), final(each)) for each in trials]
+    assert all((trial.parameters, trial.metrics) in known for trial in stored.values())
     with pytest.raises(ConfigError, match="the vizier strategy asks a service"):
         replay(run, "driven")
