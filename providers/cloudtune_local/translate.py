@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, ValidationError
 
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support
+from cloudtune.planning.support import SupportTable
 from cloudtune.process.setting import LOG_SIZE
-from cloudtune.provider.driven_plan import driven_request
+from cloudtune.provider.driven_plan import DRIVEN_SUPPORT, driven_request
 from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.fields import Size
 from cloudtune.spec.job import TuningJob
@@ -19,32 +20,11 @@ if TYPE_CHECKING:
 PROVIDER = "local"
 
 _NOT_HERE = Support.APPROXIMATE
-SUPPORT: Mapping[str, tuple[Support, str]] = {
-    "name": (Support.EXACT, ""),
-    "trial.source": (Support.EXACT, ""),
-    "trial.ignore": (Support.EXACT, ""),
-    "trial.command": (Support.EXACT, ""),
-    "trial.function": (Support.EXACT, ""),
+SUPPORT: SupportTable = {
+    **DRIVEN_SUPPORT,
     "trial.image": (_NOT_HERE, "no container: trials run as processes of this machine, in the Python that runs cloudtune"),
-    "trial.environment": (Support.EXACT, ""),
-    "objective": (Support.EXACT, ""),
-    "constraints": (Support.EXACT, ""),
-    "metrics": (Support.EXACT, ""),
-    "space": (Support.EXACT, ""),
-    "require": (Support.EXACT, ""),
-    "strategy": (Support.EXACT, ""),
-    "first": (Support.EXACT, ""),
-    "stopping": (Support.EXACT, ""),
-    "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
-    "limits": (Support.EXACT, ""),
-    "retries": (Support.EXACT, ""),
-    "warm_start": (Support.EXACT, ""),
     "warm_start.kind": (Support.EXACT, ""),
-    "confirm": (Support.EXACT, ""),
-    "mode": (Support.EXACT, ""),
     "mode.managed": (Support.DRIVEN, "there is no managed tuner on this machine: cloudtune drives the trials itself"),
-    "strict": (Support.EXACT, ""),
-    "notify": (Support.EXACT, ""),
     "compute.instance": (_NOT_HERE, "trials run on this machine, whatever its type"),
     "compute.count": (_NOT_HERE, "trials run on this one machine; a distributed trial runs as one process"),
     "compute.accelerators": (Support.EXACT, ""),
@@ -55,22 +35,16 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.memory.less": (_NOT_HERE, "this machine has less: trials run one at a time"),
     "compute.disk": (_NOT_HERE, "trials use the disk of this machine without a limit"),
     "compute.spot": (_NOT_HERE, "this machine is not taken away"),
-    "compute.max_wait": (_NOT_HERE, "there is no capacity to wait for"),
     "compute.keep": (_NOT_HERE, "this machine is there already"),
     "data": (Support.EXACT, ""),
     "data.remote": (Support.UNSUPPORTED, "is not on this machine; give a folder or file here under the key local: {local: ./data, …}, or mount one in cloudtune.toml"),
-    "data.mounted": (Support.APPROXIMATE, "is read from the folder that stands for it (mounts in cloudtune.toml)"),
     "output": (Support.EXACT, ""),
     "output.remote": (_NOT_HERE, "nothing is uploaded: outputs stay in the run's folder; give a folder under the key local to copy them there"),
-    "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml)"),
     "network": (_NOT_HERE, "trials use the network of this machine"),
     "network.isolated": (Support.UNSUPPORTED, "trials here can reach the network; run without isolated, or in a container of your own"),
-    "region": (_NOT_HERE, "of no effect: there is no region to choose here"),
     "identity": (_NOT_HERE, "trials run as the user who started cloudtune"),
     "encryption": (_NOT_HERE, "files are as safe as this machine's disk"),
-    "tags": (_NOT_HERE, "kept with the run, but no service sees them"),
     "local": (Support.EXACT, ""),
-    "native": (_NOT_HERE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """Support of this machine for each field, with a remark: by path, or by a field and one of its values."""
 

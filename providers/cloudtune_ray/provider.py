@@ -14,9 +14,9 @@ from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.secrets import kept_environment
+from cloudtune_ray.capabilities import SUPPORT
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.settings import KUBERAY, RaySettings
-from cloudtune_ray.support import SUPPORT
 from cloudtune_ray.translate import PROVIDER, ActorOptions, translate
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class RayProvider(DrivenProvider):
         return problems(job, base, self.plan(job).request) + super().verify(job, base)
 
     def check(self) -> list[Finding]:
-        from cloudtune_ray.checking import findings  # noqa: PLC0415  # loads Ray
+        from cloudtune_ray.check import findings  # noqa: PLC0415  # loads Ray
 
         return self._job_server().check() if self.drives_there else findings(self._settings)
 

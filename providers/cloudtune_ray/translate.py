@@ -10,8 +10,8 @@ from cloudtune.provider.driven_plan import driven_request
 from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.secrets import MASK
+from cloudtune_ray.capabilities import ACCELERATORS, SUPPORT, accelerator
 from cloudtune_ray.native import RayJob
-from cloudtune_ray.support import ACCELERATORS, SUPPORT, accelerator
 
 PROVIDER = "ray"
 

@@ -19,9 +19,9 @@ from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import data_variable
+from cloudtune_slurm.capabilities import SUPPORT
 from cloudtune_slurm.placement import SlurmJob
 from cloudtune_slurm.settings import SlurmSettings
-from cloudtune_slurm.support import SUPPORT
 from cloudtune_slurm.translate import PROVIDER, translate
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SlurmProvider(DrivenProvider):
         return Where(remote=not here, inputs=inputs, python=sys.executable if here else None)
 
     def check(self) -> list[Finding]:
-        from cloudtune_slurm.checking import findings  # noqa: PLC0415  # calls Slurm
+        from cloudtune_slurm.check import findings  # noqa: PLC0415  # calls Slurm
 
         return findings(self._settings)
 

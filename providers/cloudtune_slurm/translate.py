@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support
 from cloudtune.provider.driven_plan import driven_request
 from cloudtune.spec.job import TuningJob
+from cloudtune_slurm.capabilities import SUPPORT
 from cloudtune_slurm.orders import SHARE
 from cloudtune_slurm.placement import Placement, SlurmJob
 from cloudtune_slurm.settings import SlurmSettings
-from cloudtune_slurm.support import SUPPORT
 
 PROVIDER = "slurm"
 

@@ -11,7 +11,7 @@ from cloudtune.errors import UnsupportedError
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.spec.job import TuningJob
 from cloudtune_ray.briefing import found_files, placement
-from cloudtune_ray.support import ACCELERATORS, SUPPORT, accelerator
+from cloudtune_ray.capabilities import ACCELERATORS, SUPPORT, accelerator
 from cloudtune_ray.translate import ActorOptions, translate
 
 

@@ -1,37 +1,17 @@
 """Support of a Ray cluster for each field of a job."""
 
-from collections.abc import Mapping
-
 from cloudtune.planning.plan import Support
+from cloudtune.planning.support import SupportTable
+from cloudtune.provider.driven_plan import DRIVEN_SUPPORT
 
 _NOT_HERE = Support.APPROXIMATE
 
-SUPPORT: Mapping[str, tuple[Support, str]] = {
-    "name": (Support.EXACT, ""),
+SUPPORT: SupportTable = {
+    **DRIVEN_SUPPORT,
     "trial.source": (Support.ENCODED, "travels to each node once; a requirements.txt in it is installed only if ray: {runtime_env: {pip: requirements.txt}} says so"),
     "trial.source.none": (Support.APPROXIMATE, "without trial.source no code travels: it starts where the job file is on nodes that have this folder, else in an empty one"),
-    "trial.ignore": (Support.EXACT, ""),
-    "trial.command": (Support.EXACT, ""),
-    "trial.function": (Support.EXACT, ""),
     "trial.image": (_NOT_HERE, "no container: trials run in the Python of the node's Ray, or in what ray: {runtime_env: …} makes"),
-    "trial.environment": (Support.EXACT, ""),
-    "objective": (Support.EXACT, ""),
-    "constraints": (Support.EXACT, ""),
-    "metrics": (Support.EXACT, ""),
-    "space": (Support.EXACT, ""),
-    "require": (Support.EXACT, ""),
-    "strategy": (Support.EXACT, ""),
-    "first": (Support.EXACT, ""),
-    "stopping": (Support.EXACT, ""),
-    "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
-    "limits": (Support.EXACT, ""),
-    "retries": (Support.EXACT, ""),
-    "warm_start": (Support.EXACT, ""),
-    "confirm": (Support.EXACT, ""),
-    "mode": (Support.EXACT, ""),
     "mode.managed": (Support.DRIVEN, "a Ray cluster has no tuner of its own: cloudtune drives the trials itself"),
-    "strict": (Support.EXACT, ""),
-    "notify": (Support.EXACT, ""),
     "compute.instance": (_NOT_HERE, "Ray knows resources, not machine types; ask for them by cpus, accelerators, memory or ray: {resources: {NAME: 1}}"),
     "compute.count": (_NOT_HERE, "a trial is one process on one node; it may spread itself by ray.init(), which finds this cluster"),
     "compute.accelerators": (Support.EXACT, ""),
@@ -45,19 +25,16 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "data": (Support.ENCODED, "travels to each node once, up to 2 GB together; ray: {data: shared} if all nodes see it where it is"),
     "data.shared": (Support.EXACT, ""),
     "data.remote": (Support.UNSUPPORTED, "Ray fetches nothing from there; give a folder or file here under the key ray: {ray: ./data, …}, or mount one in cloudtune.toml"),
-    "data.mounted": (Support.APPROXIMATE, "is read from the folder that stands for it (mounts in cloudtune.toml)"),
     "output": (Support.ENCODED, "a folder that all nodes must see at this path; checkpoints lie there as well, and so survive the death of a node"),
     "output.remote": (_NOT_HERE, "nothing is uploaded: outputs travel back to the run's folder; give a folder that all nodes see under the key ray"),
     "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml), which all nodes must see"),
     "network": (_NOT_HERE, "trials use the network of their node"),
     "network.isolated": (Support.UNSUPPORTED, "trials can reach the network of their node; take isolated away, or isolate the cluster"),
-    "region": (_NOT_HERE, "of no effect: there is no region to choose here"),
     "identity": (_NOT_HERE, "trials run as the user of the node's Ray"),
     "encryption": (_NOT_HERE, "keys and traffic are the cluster's (RAY_USE_TLS)"),
     "tags": (_NOT_HERE, "kept with the run, but the cluster does not see them"),
     "ray": (Support.EXACT, ""),
     "ray.runtime_env.env_vars": (Support.ENCODED, "set by Ray for the slots of the trials; shown and stored as they are, unlike the values of trial.environment"),
-    "native": (_NOT_HERE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """Support with a remark: by path, or by a field and one of its cases."""
 
