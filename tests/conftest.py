@@ -167,7 +167,7 @@ _LONG = 900
 """Seconds that a test of the complete suite may take where it says nothing: many examples on a machine that is busy."""
 
 _GROUPS = {
-    **{name: name for name in ("azureml", "kubernetes", "remote", "sagemaker", "vertex")},
+    **{name: name for name in ("azureml", "databricks", "kubernetes", "remote", "sagemaker", "vertex")},
     **dict.fromkeys(("emulation", "mixed"), "services"),
     **dict.fromkeys(
         ("test_everywhere", "test_export_launch", "test_refused_runs", "test_steps", "test_warm_machines"), "services"

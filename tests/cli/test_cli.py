@@ -228,7 +228,7 @@ def test_the_schema_check_and_providers_answer(project: Path, cli: Any) -> None:
     found = cli("check", "--json").json
     assert {finding["subject"] for finding in found["local"]} >= {"python", "disk"}
     listed = [each["name"] for each in cli("providers", "--json").json]
-    assert listed == ["azureml", "kubernetes", "local", "mixed", "ray", "sagemaker", "slurm", "vertex"]
+    assert listed == ["azureml", "databricks", "kubernetes", "local", "mixed", "ray", "sagemaker", "slurm", "vertex"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

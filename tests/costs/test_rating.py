@@ -52,7 +52,7 @@ def config(project: Path, text: str) -> None:
     (project / "cloudtune.toml").write_text(text)
 
 
-@pytest.mark.parametrize("on", ["kubernetes", "slurm", "ray"])
+@pytest.mark.parametrize("on", ["kubernetes", "slurm", "ray", "databricks"])
 @pytest.mark.parametrize("asked", ["a100:2", "gpu:2"])
 def test_accelerators_of_ones_own_cost_by_number_whatever_their_name(on: str, asked: str, project: Path) -> None:
     config(project, f"[prices.{on}]\nhour = 0.40\ngpu_hour = 1.20\n")

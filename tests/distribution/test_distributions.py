@@ -89,6 +89,7 @@ def test_plans_of_every_provider_work_from_the_wheel_without_an_sdk(built: Built
     *planned, place = _run(str(python), "-P", "-c", code, cwd=tmp_path).splitlines()
     assert {line.partition(":")[0] for line in planned} >= {
         "azureml",
+        "databricks",
         "kubernetes",
         "local",
         "mixed",

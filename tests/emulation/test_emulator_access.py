@@ -205,7 +205,13 @@ def test_what_a_trial_has_opens_what_it_needs_alone(emulators: Mapping[str, Any]
 def test_each_start_has_credentials_of_its_own() -> None:
     for service in CLASSES:
         with emulator_of(service) as one, emulator_of(service) as other:
-            secrets = ("AWS_SECRET_ACCESS_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_CLIENT_SECRET", "KUBECONFIG")
+            secrets = (
+                "AWS_SECRET_ACCESS_KEY",
+                "GOOGLE_APPLICATION_CREDENTIALS",
+                "AZURE_CLIENT_SECRET",
+                "DATABRICKS_TOKEN",
+                "KUBECONFIG",
+            )
             name = next(name for name in secrets if name in one.environment)
             assert one.environment[name] != other.environment[name]
             folders = [path for path in Path(one.folder).rglob("*") if path.is_dir()]

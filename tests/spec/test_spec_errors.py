@@ -49,7 +49,7 @@ def problems_of_data(**fields: Any) -> list[str]:
 
 TOP_LEVEL_KEYS = (
     "name, trial, objective, constraints, metrics, space, require, strategy, first, stopping, limits, retries, warm_start, confirm, mode, strict, "
-    "compute, data, output, network, region, identity, encryption, notify, tags, native, azureml, kubernetes, local, "
+    "compute, data, output, network, region, identity, encryption, notify, tags, native, azureml, databricks, kubernetes, local, "
     "mixed, ray, sagemaker, slurm, vertex"
 )
 JARGON = ("Input should", "Value error", "constrained-str", "dict[", "union", "extra_forbidden", "Tuple")

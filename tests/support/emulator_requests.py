@@ -22,6 +22,7 @@ CLASSES = {
     "vertex": "VertexEmulator",
     "azureml": "AzureMlEmulator",
     "kubernetes": "KubernetesEmulator",
+    "databricks": "DatabricksEmulator",
 }
 """The class of each service's emulator, in ``cloudtune_SERVICE.emulator``."""
 
@@ -84,6 +85,15 @@ def batch_job(folder: Path) -> dict[str, Any]:
     return {"metadata": {"name": "attack"}, "spec": {"template": template}}
 
 
+def one_time_run(folder: Path) -> dict[str, Any]:
+    wheel = {"package_name": "os", "entry_point": "system", "parameters": [f"id > {folder}/ran"]}
+    environments = [{"environment_key": "e", "spec": {"environment_version": "4"}}]
+    return {
+        "tasks": [{"task_key": "t", "environment_key": "e", "python_wheel_task": wheel}],
+        "environments": environments,
+    }
+
+
 Request = tuple[str, str, dict[str, str], str]
 """Method, path, headers, body."""
 
@@ -124,6 +134,16 @@ def requests_to(emulator: Any, folder: Path) -> list[Request]:
             ("DELETE", "/api/v1/namespaces/default/configmaps/attack", {}, ""),
             ("GET", "/openapi/v3", {}, ""),
             ("GET", "/version", {}, ""),
+            ("GET", "/nothing", {}, ""),
+        ]
+    if type(emulator).__name__ == CLASSES["databricks"]:
+        return [
+            ("POST", "/api/2.2/jobs/runs/submit", {}, json.dumps(one_time_run(folder))),
+            ("GET", "/api/2.2/jobs/runs/list", {}, ""),
+            ("PUT", "/api/2.0/fs/files/Volumes/main/default/tuning/attack", {}, "attack"),
+            ("GET", "/api/2.0/fs/directories/Volumes/main/default/tuning", {}, ""),
+            ("POST", "/api/2.0/workspace/import", {}, "{}"),
+            ("GET", "/api/2.0/preview/scim/v2/Me", {}, ""),
             ("GET", "/nothing", {}, ""),
         ]
     arm = emulator.arm_id

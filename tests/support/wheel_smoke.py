@@ -23,10 +23,11 @@ JOB = {
     "objective": {"metric": "score", "goal": "maximize"},
     "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
     "limits": {"trials": 4, "parallel": 2},
+    "output": {"databricks": "/Volumes/main/default/tuning"},
     "identity": {"sagemaker": "arn:aws:iam::123456789012:role/r"},
 }
-OURS = {"azureml", "kubernetes", "local", "mixed", "ray", "sagemaker", "slurm", "vertex"}
-SDKS = ("boto3", "botocore", "google.cloud", "azure", "ray", "kubernetes")
+OURS = {"azureml", "databricks", "kubernetes", "local", "mixed", "ray", "sagemaker", "slurm", "vertex"}
+SDKS = ("boto3", "botocore", "google.cloud", "azure", "databricks", "ray", "kubernetes")
 
 
 def main() -> None:

@@ -149,7 +149,7 @@ def test_the_helper_imports_next_to_nothing() -> None:
 def test_all_that_travels_is_python_of_3_8_and_needs_the_standard_library_alone() -> None:
     contracts = [
         Path(importlib.import_module(f"cloudtune_{name}.container").__file__ or "")
-        for name in ("azureml", "kubernetes", "sagemaker", "vertex")
+        for name in ("azureml", "databricks", "kubernetes", "sagemaker", "vertex")
     ]
     travels = Path(trial.__file__).parent.rglob("*.py")
     files = [*(path for path in travels if path.parent.name != "callbacks"), *contracts]  # these need frameworks

@@ -1,0 +1,1 @@
+"""Databricks: each trial is a one-time run of its Jobs API."""

@@ -1,0 +1,280 @@
+"""Trials as one-time runs of the Jobs API.
+
+A poll lists the active runs of the workspace, asks for each that is none any more, and looks once at what all trials have handed
+over; each new piece of output is a call more.
+"""
+
+import base64
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cloudtune.driver.interrupt import Condition
+from cloudtune.driver.outputs import RunBrief, followed
+from cloudtune.driver.polling import JobRunner
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.driver.verdict import exceeds
+from cloudtune.errors import TrialError
+from cloudtune.planning.plain_data import mapping
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.store.records import Report, Trial, TrialState
+from cloudtune.trial.printed_metrics import PrintedMetrics
+from cloudtune_databricks.client import FOR_GOOD, Workspace
+from cloudtune_databricks.ends import Standing, error_in, standing
+from cloudtune_databricks.names import attempt_in, run_name, trial_name
+from cloudtune_databricks.request import helped, task_of, with_values
+from cloudtune_databricks.storage import Printed, download, option
+from cloudtune_databricks.translate import codec_of
+from cloudtune_databricks.words import path_of
+
+_EARLIER = 3600.0
+"""Seconds before the beginning of a run from which on its one-time runs are looked for: clocks differ."""
+
+_STARTS = 5
+"""How often a trial is started that gets no machines, before that counts as its failure; a cluster takes minutes to find out."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of an attempt that was submitted or found.
+
+    Attributes:
+        trial: whose attempt it is.
+        metrics: reads what it prints.
+        read: how many pieces of it were read.
+        reports: those that no snapshot had yet.
+        late: whether it is ended from here, for its time.
+    """
+
+    trial: Trial
+    metrics: PrintedMetrics
+    read: int = 0
+    reports: list[Report] = field(default_factory=list)
+    late: bool = False
+
+    @property
+    def name(self) -> str:
+        """What its pieces of output are called by."""
+        return f"{self.trial.number}-{self.trial.attempt}"
+
+    def feed(self, lines: Sequence[tuple[float, str]]) -> None:
+        """Read lines with their times."""
+        number, attempt = self.trial.number, self.trial.attempt
+        for index, step, metrics in self.metrics.read_many([text for _, text in lines]):
+            self.reports.append(Report(number, attempt, step, lines[index][0], metrics))
+
+    def taken(self) -> list[Report]:
+        """Return the reports that were not taken before."""
+        found, self.reports = self.reports, []
+        return found
+
+
+class DatabricksRunner(JobRunner):
+    """Runs each trial of a run as a one-time run.
+
+    Args:
+        workspace: where they run.
+        brief: what is asked for the run.
+    """
+
+    once = True
+    for_good = FOR_GOOD
+
+    def __init__(self, workspace: Workspace, brief: RunBrief) -> None:
+        super().__init__(brief)
+        self._workspace = workspace
+        self._name = run_name(brief.job.name, brief.id)
+        self._patterns = metric_patterns(brief.job.measured, brief.job.metrics)
+        self._helped = helped(brief.job)
+        files = (option(brief.plan.request, "files") or "").replace("${run}", self._name)
+        self.files_folder = path_of(files)
+        self._printed = Printed(workspace, self.files_folder)
+        self._known: dict[str, _Known] = {}
+        self._ids: dict[str, int] = {}
+        self._listed = False
+        self._attempts: dict[int, int] = {}
+        self._without_room: Counter[int] = Counter()
+
+    def place(self, trial: Trial) -> str:
+        return trial_name(self._name, trial.number, trial.attempt)
+
+    # One run
+
+    def use_machine(self, machine: str) -> None:
+        own = task_of(self.template)
+        task = {**own, "new_cluster": {**own.get("new_cluster", {}), "node_type_id": machine}}
+        self.template = {**self.template, "tasks": [task if each is own else each for each in self.template["tasks"]]}
+
+    def machine_of(self, trial: Trial) -> str:
+        run = self._id(self.place(trial))
+        cluster = mapping(task_of(self._workspace.run(run)).get("new_cluster")) if run is not None else {}
+        return str(cluster.get("node_type_id", ""))
+
+    def submit(self, trial: Trial) -> None:
+        self._attempts[trial.number] = trial.attempt
+        place = self.place(trial)
+        self._ids[place] = self._workspace.submit(self._request(trial), f"starting trial {trial.number}")
+
+    def _request(self, trial: Trial) -> dict[str, Any]:
+        """Return the request of one attempt; its name is its token, by which a repeated call makes no second run."""
+        place, own = self.place(trial), task_of(self.template)
+        task = self._with_trial(own, trial) if self._helped else with_values(own, trial.parameters)
+        tasks = [task if each is own else each for each in self.template["tasks"]]
+        return {**self.template, "run_name": place, "idempotency_token": place, "tasks": tasks}
+
+    def _with_trial(self, task: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+        """Return the task of an attempt; what Databricks would take for a reference to a value, ``{{…}}``, is not in base64."""
+        said = {
+            "number": trial.number,
+            "attempt": trial.attempt,
+            "parent": trial.parent,
+            "values": codec_of(self.brief.job).encode(trial.parameters),
+        }
+        word = f"--trial={base64.b64encode(json.dumps(said).encode()).decode()}"
+        program = task["spark_python_task"]
+        return {**task, "spark_python_task": {**program, "parameters": [*program["parameters"], word]}}
+
+    def _id(self, place: str) -> int | None:
+        """Return the id of the run of an attempt; None where there is none. The runs are listed once, if it is not known."""
+        if place not in self._ids and not self._listed:
+            for page in self._workspace.pages(since=self.brief.created - _EARLIER):
+                for run in page:
+                    self._note(run)
+            self._listed = True
+        return self._ids.get(place)
+
+    def _note(self, run: Mapping[str, Any]) -> None:
+        if attempt_in(self._name, str(run.get("run_name", ""))) is not None:
+            self._ids.setdefault(str(run["run_name"]), int(run["run_id"]))
+
+    def find(self, trial: Trial) -> bool:
+        self._attempts[trial.number] = trial.attempt
+        return self._id(self.place(trial)) is not None
+
+    def stop(self, place: str) -> None:
+        run = self._id(place)
+        if run is not None:
+            self._workspace.cancel(run)
+
+    # One poll
+
+    def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:
+        asked = {self.place(trial): trial for trial in trials}
+        self._forget(asked)
+        self._known = {
+            place: self._known.get(place) or _Known(trial, PrintedMetrics(self._patterns))
+            for place, trial in asked.items()
+        }
+        runs = {place: standing(run) for place, run in self._runs().items()}
+        counts = self._printed.counts() if self._helped else {}
+        return [self._look(place, known, runs[place], counts) for place, known in self._known.items()]
+
+    def _runs(self) -> dict[str, Mapping[str, Any]]:
+        """Return what the service says of each attempt: by pages of active runs, or one by one where that takes fewer calls."""
+        left, found = set(self._known), dict[str, Mapping[str, Any]]()
+        for page in self._workspace.pages(active=True):
+            for run in page:
+                place = str(run.get("run_name", ""))
+                if place in left:
+                    found[place] = run
+                elif place not in found:
+                    self._end_late(place, run)
+            left -= found.keys()
+            if len(left) <= 1:
+                break
+        for place in left:
+            known = self._id(place)
+            assert known is not None  # it was submitted or found
+            found[place] = self._workspace.run(known)
+        return found
+
+    def _end_late(self, place: str, run: Mapping[str, Any]) -> None:
+        """End a run of an attempt that is over: made by a call of a driver that died before the answer came."""
+        found = attempt_in(self._name, place)
+        if found is not None and found[1] < self._attempts.get(found[0], 0):
+            self._workspace.cancel(int(run["run_id"]))
+
+    def _look(self, place: str, known: _Known, stands: Standing, counts: Mapping[str, int]) -> TrialSnapshot:
+        """Return how an attempt stands, with the reports that no earlier snapshot had."""
+        number, job = known.trial.number, self.brief.job
+        if self._helped:
+            self._read(known, counts.get(known.name, 0))
+        if not stands.state.ended:
+            if exceeds(job, stands.started, time.time()) and not known.late:
+                known.late = True
+                self.stop(place)
+            return TrialSnapshot(number, place, started=stands.started, waiting=stands.waiting, reports=known.taken())
+        reason = stands.reason
+        output = self._workspace.output(stands.task) if stands.task and (stands.executed or not known.read) else {}
+        if not known.read:  # a task of the user's own, or one that could not write to the volume
+            ended = stands.ended or time.time()
+            known.feed([(ended, line) for line in _lines_in(output)])
+        if stands.executed:
+            reason = error_in(output) or reason
+        stands = self._with_patience(number, stands)
+        too_long = stands.too_long or known.late or exceeds(job, stands.started, stands.ended)
+        return TrialSnapshot(
+            number, place, stands.state, started=stands.started, ended=stands.ended, reports=known.taken(), reason=reason,
+            too_long=too_long, retry=stands.retry, lost=stands.lost and not too_long, unplaced=stands.unplaced,
+        )  # fmt: skip
+
+    def _with_patience(self, number: int, stands: Standing) -> Standing:
+        """Return an end for lack of machines as one that costs no retry, some times in a row, where no other type is to be tried."""
+        if not stands.unplaced or len(self.machines) > 1:
+            return stands
+        self._without_room[number] += 1
+        again = self._without_room[number] < _STARTS
+        return replace(stands, lost=again, unplaced=not again)
+
+    def _read(self, known: _Known, count: int) -> None:
+        """Read the pieces of an attempt's output that are new."""
+        while known.read < count:
+            known.feed(self._printed.piece(known.name, known.read + 1))
+            known.read += 1
+
+    def _forget(self, asked: Mapping[str, Trial]) -> None:
+        """Remove the markers of attempts that are over, so that the list of them stays short."""
+        for place, known in self._known.items():
+            if place not in asked and known.read:
+                self._printed.forget(known.name, known.read)
+
+    # What trials leave
+
+    def lines(self, trial: Trial, over: Condition) -> Iterator[str]:
+        name, pieces = f"{trial.number}-{trial.attempt}", list[str]()
+        read = 0
+
+        def more(count: int) -> Sequence[str]:
+            nonlocal read
+            there = self._printed.count(name) if self._helped else 0
+            while read < there:
+                read += 1
+                pieces.extend(text for _, text in self._printed.piece(name, read))
+            return (pieces or self._kept(trial))[count:]
+
+        yield from followed(more, over, self.brief.soon)
+
+    def _kept(self, trial: Trial) -> list[str]:
+        """Return the end of the output that the service keeps of a run that has ended."""
+        run = self._id(trial.place)
+        stands = None if run is None else standing(self._workspace.run(run))
+        if stands is None or stands.state is TrialState.RUNNING or not stands.task:
+            return []
+        return _lines_in(self._workspace.output(stands.task))
+
+    def files(self, trial: Trial, target: Path) -> list[Path]:
+        if not self._helped:
+            raise TrialError("it is a task of the native settings, which says itself where its files go")
+        return download(self._workspace, f"{self.files_folder}/{trial.number}/output", target)
+
+
+def _lines_in(output: Mapping[str, Any]) -> list[str]:
+    """Return the lines that a task printed, or a notebook returned (``dbutils.notebook.exit``)."""
+    printed = str(output.get("logs") or "").splitlines()
+    if output.get("logs_truncated"):
+        printed.insert(0, "cloudtune: the beginning is missing: Databricks keeps 5 MB of a run's output")
+    return [*printed, *str((output.get("notebook_output") or {}).get("result") or "").splitlines()]
