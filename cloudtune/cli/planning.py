@@ -117,9 +117,12 @@ def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
 
 
 def _print_cost(job: "TuningJob", made: "Plan") -> None:
+    from cloudtune.config import price_tables  # noqa: PLC0415
     from cloudtune.costs.launching import cost_line  # noqa: PLC0415
+    from cloudtune.costs.suggestions import suggestions_of  # noqa: PLC0415
 
-    line = cost_line(job, made, project_folder())
+    project = project_folder()
+    line = cost_line(job, made, project, suggestions_of(job, price_tables(project)))
     if line:
         click.echo(f"  {line}")
 

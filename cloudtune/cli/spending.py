@@ -8,6 +8,8 @@ import click
 from cloudtune.errors import NotLaunched
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cloudtune.run import Run
     from cloudtune.spec.job import TuningJob
 
@@ -26,21 +28,34 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
     Raises:
         NotLaunched: the user said no, or there is no terminal and nothing bounds the job.
     """
-    from cloudtune.config import confirm_above  # noqa: PLC0415
+    from cloudtune.config import confirm_above, price_tables  # noqa: PLC0415
     from cloudtune.costs.launching import cost_line, estimate_of, is_endless, is_little, is_paid  # noqa: PLC0415
+    from cloudtune.costs.suggestions import suggestions_of  # noqa: PLC0415
 
-    plan = made.plan
-    if not is_paid(plan, made.record.emulators):
+    plan, project = made.plan, made.project
+    paid = is_paid(plan, made.record.emulators)
+    charged = None if _is_emulated(job, project) else suggestions_of(job, price_tables(project))
+    if not paid and charged is None:
         return
-    found = estimate_of(job, plan, made.project)
-    agreed = yes or is_little(found, confirm_above(made.project))
+    costs = [*([estimate_of(job, plan, project)] if paid else []), *([] if charged is None else [charged])]
+    agreed = yes or is_little(costs, confirm_above(project))
     if not (agreed and quiet):
-        click.echo(cost_line(job, plan, made.project), err=True)
+        click.echo(cost_line(job, plan, project, charged), err=True)
     if agreed:
         return
-    bounds = "give limits.cost, limits.time or limits.trial_time, or launch it with --yes"
-    endless = f"nothing bounds what the job costs, and there is no terminal to ask in: {bounds}"
-    confirm(f"Launch {job.name} on {made.record.profile}?", unasked=endless if is_endless(job, plan) else None)
+    bounds = "limits.cost, limits.time or limits.trial_time" if paid else "limits.trials"
+    endless = (
+        f"nothing bounds what the job costs, and there is no terminal to ask in: give {bounds}, or launch it with --yes"
+    )
+    unbounded = is_endless(job, plan) if paid else job.limits.trials is None
+    confirm(f"Launch {job.name} on {made.record.profile}?", unasked=endless if unbounded else None)
+
+
+def _is_emulated(job: "TuningJob", project: "Path") -> bool:
+    """Return whether emulators answer for all services that the job's strategy asks."""
+    from cloudtune.remote.resolving import resolve  # noqa: PLC0415  # few strategies ask one
+
+    return all(resolve(name, project)[0].emulators() for name in job.strategy.services)
 
 
 def confirm(question: str, *, unasked: str | None) -> None:

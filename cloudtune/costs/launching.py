@@ -1,6 +1,6 @@
 """What a launch may cost: whether a plan's machines are paid for, and the estimate by the project's earlier runs."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from cloudtune.store.store import Store
 
 if TYPE_CHECKING:
     from cloudtune.costs.estimate import Estimate
+    from cloudtune.costs.suggestions import Suggestions
 
 
 def estimate_of(job: TuningJob, plan: Plan, project: Path) -> "Estimate | None":
@@ -26,12 +27,20 @@ def estimate_of(job: TuningJob, plan: Plan, project: Path) -> "Estimate | None":
     return estimate(job, plan, summary(job, plan), took, whose)
 
 
-def cost_line(job: TuningJob, plan: Plan, project: Path) -> str:
-    """Return the line that says what a job costs; "" on machines that no list has."""
+def cost_line(job: TuningJob, plan: Plan, project: Path, charged: "Suggestions | None" = None) -> str:
+    """Return the line that says what a job costs; "" on machines that no list has.
+
+    Args:
+        job: the spec.
+        plan: of the job.
+        project: whose earlier runs count.
+        charged: the suggestions that a service charges for; None for none.
+    """
     found = estimate_of(job, plan, project)
-    if found is not None:
-        return str(found)
-    return f"{plan.machines.kind} at a price that is not known" if is_paid(plan) and plan.machines is not None else ""
+    machines = "" if found is None else str(found)
+    if found is None and is_paid(plan) and plan.machines is not None:
+        machines = f"{plan.machines.kind} at a price that is not known"
+    return "; ".join(filter(None, (machines, "" if charged is None else str(charged))))
 
 
 def is_paid(plan: Plan, emulated: Collection[str] = ()) -> bool:
@@ -47,9 +56,11 @@ def is_paid(plan: Plan, emulated: Collection[str] = ()) -> bool:
     return any(rents_machines(part["provider"]) for name, part in whose.items() if name not in emulated)
 
 
-def is_little(found: "Estimate | None", limit: Decimal) -> bool:
-    """Return whether an estimate has a bound that is at most a limit, in the currency of its prices."""
-    return found is not None and found.most is not None and found.most <= limit
+def is_little(costs: Iterable["Estimate | Suggestions | None"], limit: Decimal) -> bool:
+    """Return whether all costs have a bound, and these together are at most a limit, in the currency of their prices."""
+    bounds = [None if found is None else found.most for found in costs]
+    known = [bound for bound in bounds if bound is not None]
+    return len(known) == len(bounds) and sum(known) <= limit
 
 
 def is_endless(job: TuningJob, plan: Plan) -> bool:

@@ -14,9 +14,13 @@
     hour = 0.40
     gpu_hour = 1.20
 
+    [prices.vizier]
+    suggestion = 1
+
 A table is named like a profile, a provider or an alias; that of the profile wins. What it says of a machine is a
 negotiated price of the whole machine for an hour; ``discount`` holds for all others that are listed. ``hour`` and
-``gpu_hour`` are what machines of one's own cost: for each machine, and for each accelerator of it.
+``gpu_hour`` are what machines of one's own cost: for each machine, and for each accelerator of it. ``suggestion`` is what the service
+of a strategy of the table's name charges for one trial that it suggests.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +35,8 @@ SOURCE = "your [prices]"
 CURRENCY = "USD"
 """Where nothing says another: what the services' lists are in."""
 
-_SETTINGS = ("discount", "hour", "gpu_hour")
+_AMOUNTS = ("hour", "gpu_hour", "suggestion")
+_SETTINGS = ("discount", *_AMOUNTS)
 _OF_A_MACHINE = ("on_demand", "spot")
 
 
@@ -45,6 +50,7 @@ class OwnPrices:
         hour: of a machine of one's own; None if that is not said.
         gpu_hour: of an accelerator of one's own; None if that is not said.
         machines: on demand and spot, by the machine's name.
+        suggestion: of a trial that the service of a strategy suggests; None if that is not said.
     """
 
     currency: str = CURRENCY
@@ -52,6 +58,7 @@ class OwnPrices:
     hour: Decimal | None = None
     gpu_hour: Decimal | None = None
     machines: Mapping[str, tuple[Decimal | None, Decimal | None]] = field(default_factory=dict)
+    suggestion: Decimal | None = None
 
     def of(self, machine: Machine, listed: Price | None, region: str) -> Price | None:
         """Return what a machine costs the user: by its own price, by the hour, or as it is listed less the discount."""
@@ -118,8 +125,8 @@ class PriceTables:
         for name in names:
             said.update(self._tables.get(name, {}))
         machines = {name: _pair(value, name) for name, value in said.items() if name not in _SETTINGS}
-        hour, gpu_hour = (None if name not in said else _money(said[name], name) for name in ("hour", "gpu_hour"))
-        return OwnPrices(self._currency, _discount(said.get("discount", 0)), hour, gpu_hour, machines)
+        hour, gpu_hour, one = (None if name not in said else _money(said[name], name) for name in _AMOUNTS)
+        return OwnPrices(self._currency, _discount(said.get("discount", 0)), hour, gpu_hour, machines, one)
 
 
 def _check(table: Mapping[str, Any], where: str) -> None:
@@ -156,7 +163,8 @@ def _pair(value: object, name: str) -> tuple[Decimal | None, Decimal | None]:
 def _money(value: object, name: str) -> Decimal:
     money = None if isinstance(value, bool) else _number(value)
     if money is None or money < 0:
-        raise ValueError(f"{name} must be a price for an hour, e.g. {name} = 1.25, not {value!r}")
+        what = "one trial" if name == "suggestion" else "an hour"
+        raise ValueError(f"{name} must be a price for {what}, e.g. {name} = 1.25, not {value!r}")
     return money
 
 

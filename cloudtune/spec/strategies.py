@@ -105,6 +105,11 @@ class StrategySpec(SpecModel):
         """The providers whose services suggest the trials, wherever these run; none for most."""
         return ()
 
+    @property
+    def charges(self) -> bool:
+        """Whether a service takes money for each trial that it suggests."""
+        return False
+
     def remarks(self, searched: "Searched") -> Iterator[Remark]:  # noqa: ARG002  # most strategies take everything as it is
         """Yield what a plan says of how the strategy searches a job: what it approximates, or cannot do."""
         yield from ()

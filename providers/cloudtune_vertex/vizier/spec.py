@@ -73,6 +73,10 @@ class VizierSpec(StrategySpec):
         return () if self.local else ("vertex",)
 
     @property
+    def charges(self) -> bool:
+        return not self.local
+
+    @property
     def on_constraints(self) -> str:
         if self.local:
             return "a trial that violates a constraint is told to google-vizier as one that is worse than every feasible one"
@@ -101,7 +105,7 @@ class VizierSpec(StrategySpec):
         study = "named after the run" if self.study is None else repr(self.study)
         return (
             f"Vertex AI Vizier suggests the trials, by the study {study} in {place}; what it charges for a suggestion "
-            f"is not known here and in no cost of this plan ({PRICES})"
+            f"counts in no budget (limits.cost); {PRICES} says it, and you may, as [prices.vizier] suggestion = …"
         )
 
     def _of_warm_start(self, searched: Searched) -> Iterator[Remark]:

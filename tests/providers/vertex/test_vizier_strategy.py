@@ -266,7 +266,7 @@ def test_the_plan_says_where_the_study_is_and_what_is_approximate() -> None:
     )
     notes = {(note.path, note.support.value): note.message for note in api.plan(job, "local").notes}
     assert "by the study 'shared' in the project mine" in notes["strategy", "encoded"]
-    assert "in no cost of this plan" in notes["strategy", "encoded"]
+    assert "counts in no budget" in notes["strategy", "encoded"]
     assert "safety metric" in notes["strategy", "approximate"]
     assert "always samples it" in notes["space.x", "approximate"]
     assert ("space.n", "encoded") in notes
@@ -294,7 +294,7 @@ def test_refusals_are_in_our_words_and_what_passes_is_tried_again(emulator: Vert
             begun(job, "denied-1").ask()
     finally:
         emulator.enforce(None)
-    emulator.faults.throttle, emulator.faults.lost = 0.1, 0.2
+    emulator.faults.throttle, emulator.faults.lost = 0.1, 0.3
     try:
         search = begun(job, "faults-1")
         for number in range(6):
