@@ -44,8 +44,7 @@ class Search:
     >>> search = Search(
     ...     {"x": Float(low=-5, high=5), "y": {"type": "float", "low": -5, "high": 5}},
     ...     {"metric": "loss", "goal": "minimize"},
-    ...     seed=1,
-    ...     trials=30,
+    ...     seed=1, trials=30,
     ... )
     >>> while (trial := search.ask()) is not None:
     ...     x, y = trial.parameters["x"], trial.parameters["y"]
@@ -58,10 +57,8 @@ class Search:
     >>> search = Search(
     ...     {"x": Float(low=0, high=1)},
     ...     {"metric": "accuracy", "goal": "maximize"},
-    ...     strategy="random",
-    ...     stopping={"type": "median", "grace": 1},
-    ...     seed=1,
-    ...     trials=20,
+    ...     strategy="random", stopping={"type": "median", "grace": 1},
+    ...     seed=1, trials=20,
     ... )
     >>> states = []
     >>> while (trial := search.ask()) is not None:
@@ -79,8 +76,7 @@ class Search:
     >>> search = Search(
     ...     {"x": Float(low=0, high=1)},
     ...     {"metric": "accuracy", "goal": "maximize"},
-    ...     seed=1,
-    ...     trials=20,
+    ...     seed=1, trials=20,
     ...     constraints={"metric": "latency_ms", "max": 50},
     ... )
     >>> while (trial := search.ask()) is not None:

@@ -62,21 +62,9 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
         ("strateg: {}", 1, "strateg: unknown key 'strateg' (did you mean 'strategy'?)"),
         ("qqq: 1", 1, f"qqq: unknown key 'qqq' (the keys here are: {TOP_LEVEL_KEYS})"),
         ("instance: big", 1, "instance: unknown key 'instance' (it belongs under 'compute')"),
-        (
-            "compute: {instnce: m}",
-            11,
-            "compute.instnce: unknown key 'instnce' (did you mean 'instance'?)",
-        ),
-        (
-            "strategy: {type: grid, seed: 1}",
-            24,
-            "strategy.seed: unknown key 'seed' (the keys here are: type, levels)",
-        ),
-        (
-            "strategy: {type: baysian}",
-            18,
-            "strategy.type: 'baysian' is no type of strategy (did you mean 'bayesian'?)",
-        ),
+        ("compute: {instnce: m}", 11, "compute.instnce: unknown key 'instnce' (did you mean 'instance'?)"),
+        ("strategy: {type: grid, seed: 1}", 24, "strategy.seed: unknown key 'seed' (the keys here are: type, levels)"),
+        ("strategy: {type: baysian}", 18, "strategy.type: 'baysian' is no type of strategy (did you mean 'bayesian'?)"),
         (
             "strategy: {seed: 1}",
             1,
@@ -85,16 +73,8 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
                 "(the types are: auto, grid, random, sobol, bayesian, hyperband, evolutionary, population, optuna, hyperopt)"
             ),
         ),
-        (
-            "strategy: sobol",
-            11,
-            "strategy: must be a mapping (key: value), not the text 'sobol' (write {type: sobol})",
-        ),
-        (
-            "strategy: {type: hyperband}",
-            1,
-            "strategy.max_resource: 'max_resource' is missing",
-        ),
+        ("strategy: sobol", 11, "strategy: must be a mapping (key: value), not the text 'sobol' (write {type: sobol})"),
+        ("strategy: {type: hyperband}", 1, "strategy.max_resource: 'max_resource' is missing"),
         (
             "stopping: {type: 3}",
             18,
@@ -103,23 +83,11 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
                 "(the types are: median, bandit, truncation, curve, asha, auto)"
             ),
         ),
-        (
-            "stopping: {type: truncation, percentage: 100}",
-            42,
-            "stopping.percentage: must be at most 99, not 100",
-        ),
-        (
-            "stopping: {type: bandit}",
-            1,
-            "stopping: needs one of slack_factor and slack_amount, not both",
-        ),
+        ("stopping: {type: truncation, percentage: 100}", 42, "stopping.percentage: must be at most 99, not 100"),
+        ("stopping: {type: bandit}", 1, "stopping: needs one of slack_factor and slack_amount, not both"),
         ("retries: -1", 10, "retries: must be at least 0, not -1"),
         ("retries: 1.5", 10, "retries: must be a whole number, not the number 1.5"),
-        (
-            "retries: '3'",
-            10,
-            "retries: expected a number, not the text '3'; take the quotes away",
-        ),
+        ("retries: '3'", 10, "retries: expected a number, not the text '3'; take the quotes away"),
         ("retries: .inf", 10, "retries: must be a finite number, not the number inf"),
         ("strict: maybe", 9, "strict: must be true or false, not the text 'maybe'"),
         (
@@ -127,36 +95,16 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
             7,
             "mode: must be 'auto', 'managed' or 'driven', not the text 'drivn' (did you mean 'driven'?)",
         ),
-        (
-            "tags: {team: 7}",
-            14,
-            "tags.team: must be a text, not the number 7 (put it in quotes)",
-        ),
+        ("tags: {team: 7}", 14, "tags.team: must be a text, not the number 7 (put it in quotes)"),
         ("tags: {'': x}", 8, "tags.: is an empty key"),
         ("tags: [team]", 1, "tags: must be a mapping (key: value), not a list"),
         ("output: ''", 9, "output: is an empty text"),
         ("output: {}", 1, "output: is empty (give at least one, or take it away)"),
-        (
-            "output: 3",
-            9,
-            "output: must be a text or a mapping from providers to texts, not the number 3",
-        ),
-        (
-            "output: {vertex: 3}",
-            18,
-            "output.vertex: must be a text, not the number 3 (put it in quotes)",
-        ),
+        ("output: 3", 9, "output: must be a text or a mapping from providers to texts, not the number 3"),
+        ("output: {vertex: 3}", 18, "output.vertex: must be a text, not the number 3 (put it in quotes)"),
         ("data: {train: ''}", 15, "data.train: is an empty text"),
-        (
-            "warm_start: [1]",
-            14,
-            "warm_start.runs[0]: must be a text, not the number 1 (put it in quotes)",
-        ),
-        (
-            "warm_start: {kind: transfer}",
-            1,
-            "warm_start: names nothing to learn from; give runs, a table, or both",
-        ),
+        ("warm_start: [1]", 14, "warm_start.runs[0]: must be a text, not the number 1 (put it in quotes)"),
+        ("warm_start: {kind: transfer}", 1, "warm_start: names nothing to learn from; give runs, a table, or both"),
         (
             "compute: {accelerators: 'T4:0'}",
             11,
@@ -173,11 +121,7 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
             ),
         ),
         ("network: {subnets: a}", 20, "network.subnets: must be a list, not the text 'a'"),
-        (
-            "network: {subnets: [a, {}]}",
-            24,
-            "network.subnets[1]: must be a text, not a mapping",
-        ),
+        ("network: {subnets: [a, {}]}", 24, "network.subnets[1]: must be a text, not a mapping"),
         (
             "metrics: {loss: '('}",
             1,
@@ -210,11 +154,7 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
             "strategy.prior.lr.spread: must be above 0, not -1",
         ),
         ("first: [{lr: [1]}]", 10, "first[0].lr: must be true or false, a number or a text, not a list"),
-        (
-            "native: {mine: 3}",
-            16,
-            "native.mine: must be a mapping (key: value), not the number 3",
-        ),
+        ("native: {mine: 3}", 16, "native.mine: must be a mapping (key: value), not the number 3"),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int, problem: str) -> None:
@@ -224,33 +164,17 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
 @pytest.mark.parametrize(
     ("entry", "column", "problem"),
     [
-        (
-            "lr: {type: flot}",
-            14,
-            "space.lr.type: 'flot' is no type of parameter (did you mean 'float'?)",
-        ),
+        ("lr: {type: flot}", 14, "space.lr.type: 'flot' is no type of parameter (did you mean 'float'?)"),
         ("lr: {low: 1}", 3, f"space.lr.type: 'type' is missing (the types are: {KINDS})"),
         (
             "lr: 3",
             7,
             "space.lr: must be a mapping (key: value), not the number 3 (write {type: constant, value: 3} for a fixed value)",
         ),
-        (
-            "lr: {type: float, low: a, high: 1}",
-            26,
-            "space.lr.low: expected a number, not the text 'a'",
-        ),
-        (
-            "lr: {type: float, low: 2, high: 1}",
-            3,
-            "space.lr: low 2.0 is above high 1.0; swap them",
-        ),
+        ("lr: {type: float, low: a, high: 1}", 26, "space.lr.low: expected a number, not the text 'a'"),
+        ("lr: {type: float, low: 2, high: 1}", 3, "space.lr: low 2.0 is above high 1.0; swap them"),
         ("lr: {type: float, low: 0}", 3, "space.lr.high: 'high' is missing"),
-        (
-            "lr: {type: float, low: 0, high: 1, min: 0}",
-            38,
-            "space.lr.min: unknown key 'min' (it is called 'low' here)",
-        ),
+        ("lr: {type: float, low: 0, high: 1, min: 0}", 38, "space.lr.min: unknown key 'min' (it is called 'low' here)"),
         (
             "lr: {type: categorical, values: [1, 2], choices: [1, 2]}",
             43,
@@ -271,21 +195,13 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
             43,
             "space.lr.scale: must be 'linear' or 'log', not the text 'lg' (did you mean 'log'?)",
         ),
-        (
-            "lr: {type: float, low: 1, high: .inf}",
-            35,
-            "space.lr.high: must be a finite number, not the number inf",
-        ),
+        ("lr: {type: float, low: 1, high: .inf}", 35, "space.lr.high: must be a finite number, not the number inf"),
         (
             "lr: {type: float, low: 1, high: 1" + 320 * "0" + "}",
             35,
             "space.lr.high: a whole number of 321 digits is too long",
         ),
-        (
-            "k: {type: categorical, values: []}",
-            26,
-            "space.k.values: is empty (give at least one, or take it away)",
-        ),
+        ("k: {type: categorical, values: []}", 26, "space.k.values: is empty (give at least one, or take it away)"),
         (
             "k: {type: categorical, values: [[1], a]}",
             35,
@@ -307,16 +223,8 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
             3,
             ("space.k: a list under a name needs at least 2 variants (write a single parameter without the list)"),
         ),
-        (
-            "k: [{type: float, low: 1, high: 2}, 3]",
-            39,
-            "space.k[1]: must be a mapping (key: value), not the number 3",
-        ),
-        (
-            "k: [{type: int, low: 1, high: 2, step: 0}, {type: auto}]",
-            42,
-            "space.k[0].step: must be at least 1, not 0",
-        ),
+        ("k: [{type: float, low: 1, high: 2}, 3]", 39, "space.k[1]: must be a mapping (key: value), not the number 3"),
+        ("k: [{type: int, low: 1, high: 2, step: 0}, {type: auto}]", 42, "space.k[0].step: must be at least 1, not 0"),
         (
             "a b: {type: constant, value: 1}",
             3,
@@ -335,16 +243,8 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
             33,
             "space.k.when: names no parent; leave it out, or write {parent: value}",
         ),
-        (
-            "k: {type: constant, value: 1, when: {a: 1}}",
-            43,
-            "space.k.when.a: the space has no parameter 'a'",
-        ),
-        (
-            "a.b: {type: constant, value: 1, when: {c.d: 1}}",
-            47,
-            "space.a.b.when.c.d: the space has no parameter 'c.d'",
-        ),
+        ("k: {type: constant, value: 1, when: {a: 1}}", 43, "space.k.when.a: the space has no parameter 'a'"),
+        ("a.b: {type: constant, value: 1, when: {c.d: 1}}", 47, "space.a.b.when.c.d: the space has no parameter 'c.d'"),
         (
             "'7': {type: constant, value: 1, when: {'a[0]': 1}}",
             50,
@@ -440,7 +340,7 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
 
 def test_the_name_of_a_file_is_not_taken_for_a_job() -> None:
     assert problems_of("job.yaml") == [
-        ("line 1, column 1: must be a mapping (key: value), not the text 'job.yaml' (give a Path to read a file)"),
+        ("line 1, column 1: must be a mapping (key: value), not the text 'job.yaml' (give a Path to read a file)")
     ]
 
 
@@ -481,11 +381,7 @@ def test_no_error_tells_a_value_of_the_environment(environment: str) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-@given(
-    job=jobs(),
-    value=st.sampled_from([None, -1, 0.5, "", "?", True, [], {}, [[]], {"?": {}}]),
-    pick=st.randoms(),
-)
+@given(job=jobs(), value=st.sampled_from([None, -1, 0.5, "", "?", True, [], {}, [[]], {"?": {}}]), pick=st.randoms())
 @settings(max_examples=examples(150), deadline=None)
 def test_whatever_is_broken_the_error_is_in_plain_words_and_leads_to_its_place(
     job: TuningJob, value: Any, pick: Any
