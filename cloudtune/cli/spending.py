@@ -10,6 +10,7 @@ from cloudtune.errors import NotLaunched
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cloudtune.costs.suggestions import Suggestions
     from cloudtune.run import Run
     from cloudtune.spec.job import TuningJob
 
@@ -28,13 +29,12 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
     Raises:
         NotLaunched: the user said no, or there is no terminal and nothing bounds the job.
     """
-    from cloudtune.config import confirm_above, price_tables  # noqa: PLC0415
+    from cloudtune.config import confirm_above  # noqa: PLC0415
     from cloudtune.costs.launching import cost_line, estimate_of, is_endless, is_little, is_paid  # noqa: PLC0415
-    from cloudtune.costs.suggestions import suggestions_of  # noqa: PLC0415
 
     plan, project = made.plan, made.project
     paid = is_paid(plan, made.record.emulators)
-    charged = None if _is_emulated(job, project) else suggestions_of(job, price_tables(project))
+    charged = _charged(job, project) if job.strategy.charges else None
     if not paid and charged is None:
         return
     costs = [*([estimate_of(job, plan, project)] if paid else []), *([] if charged is None else [charged])]
@@ -51,11 +51,15 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
     confirm(f"Launch {job.name} on {made.record.profile}?", unasked=endless if unbounded else None)
 
 
-def _is_emulated(job: "TuningJob", project: "Path") -> bool:
-    """Return whether emulators answer for all services that the job's strategy asks."""
-    from cloudtune.remote.resolving import resolve  # noqa: PLC0415  # few strategies ask one
+def _charged(job: "TuningJob", project: "Path") -> "Suggestions | None":
+    """Return the suggestions that a service charges for; None where emulators answer for it."""
+    from cloudtune.config import price_tables  # noqa: PLC0415  # few strategies ask a service
+    from cloudtune.costs.suggestions import suggestions_of  # noqa: PLC0415
+    from cloudtune.remote.resolving import resolve  # noqa: PLC0415
 
-    return all(resolve(name, project)[0].emulators() for name in job.strategy.services)
+    if all(resolve(name, project)[0].emulators() for name in job.strategy.services):
+        return None
+    return suggestions_of(job, price_tables(project))
 
 
 def confirm(question: str, *, unasked: str | None) -> None:
