@@ -133,7 +133,7 @@ def run(  # noqa: PLR0913  # one for each option
         noted = {JOB_FILE: file_note(job_file)}
         made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver, native=noted)
         with how_to_go_on(made), made.unless_refused():
-            ask_before_spending(made, job, yes=yes, quiet=quiet)
+            ask_before_spending(made, job, yes=yes, quiet=quiet, near=near)
             if detach:
                 return go_on_detached(made, as_json=as_json)
             return follow_to_its_end(made, job, quiet=quiet, as_json=as_json, report=report)

@@ -46,9 +46,11 @@ def plan(
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.config import config_near  # noqa: PLC0415
     from cloudtune.planning.summary import summary  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
+    near = config_near(job_file.parent, project_folder())
     names = on.split(",") if on else [None]
     plans = {name or "default": api.plan(job, name, base=job_file.parent) for name in names}
     if as_json:
@@ -58,9 +60,9 @@ def plan(
         }
         print_json(masked_data(next(iter(data.values())) if len(data) == 1 else data))
     elif len(plans) == 1:
-        _print_plan(job, next(iter(plans.values())), every=every)
+        _print_plan(job, next(iter(plans.values())), near, every=every)
     else:
-        _print_comparison(job, plans, every=every)
+        _print_comparison(job, plans, near, every=every)
     refused = 0
     for each in plans.values():
         try:
@@ -88,7 +90,7 @@ def _shown(path: str, value: object) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
+def _print_plan(job: "TuningJob", made: "Plan", near: Path | None, *, every: bool) -> None:
     from cloudtune.driver.limits import default_cap  # noqa: PLC0415
     from cloudtune.planning.plan import Support, covers, leaves  # noqa: PLC0415
     from cloudtune.planning.summary import summary  # noqa: PLC0415
@@ -109,31 +111,31 @@ def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
     if cap is not None:
         rows.append(("limits.failed", "not given", "watched" if made.mode == "managed" else "exact", cap))
     click.echo(f"{job.name} on {summary(job, made)}")
-    _print_cost(job, made)
+    _print_cost(job, made, near)
     if rows:
         print_table(("field", "value", "support", "what happens"), rows)
     if exact and not every:
         click.echo(f"{exact} more exact; see them with: --all")
 
 
-def _print_cost(job: "TuningJob", made: "Plan") -> None:
+def _print_cost(job: "TuningJob", made: "Plan", near: Path | None) -> None:
     from cloudtune.config import price_tables  # noqa: PLC0415
     from cloudtune.costs.launching import cost_line  # noqa: PLC0415
     from cloudtune.costs.suggestions import suggestions_of  # noqa: PLC0415
 
     project = project_folder()
-    line = cost_line(job, made, project, suggestions_of(job, price_tables(project)))
+    line = cost_line(job, made, project, suggestions_of(job, price_tables(project, near)))
     if line:
         click.echo(f"  {line}")
 
 
-def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", *, every: bool) -> None:
+def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", near: Path | None, *, every: bool) -> None:
     from cloudtune.planning.plan import Support, leaves  # noqa: PLC0415
     from cloudtune.planning.summary import summary  # noqa: PLC0415
 
     for name, each in plans.items():
         click.echo(f"{name}: {summary(job, each)}")
-        _print_cost(job, each)
+        _print_cost(job, each, near)
     rows = [("mode", job.mode, *(each.mode for each in plans.values()))]
     rows += [
         (

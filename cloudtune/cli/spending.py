@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob
 
 
-def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool) -> None:
+def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool, near: "Path | None" = None) -> None:
     """Say what a run on a paid service costs, and ask whether to launch it where that is more than the config's limit.
 
     Without a terminal nothing is asked: a job is launched if its cost, or its time on machines, has a bound.
@@ -25,6 +25,7 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
         job: the spec.
         yes: whether the user has agreed already.
         quiet: whether to say what it costs only where that is asked about.
+        near: the folder of the config near the job; see `cloudtune.config.config_near`.
 
     Raises:
         NotLaunched: the user said no, or there is no terminal and nothing bounds the job.
@@ -34,11 +35,11 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
 
     plan, project = made.plan, made.project
     paid = is_paid(plan, made.record.emulators)
-    charged = _charged(job, project) if job.strategy.charges else None
+    charged = _charged(job, project, near) if job.strategy.charges else None
     if not paid and charged is None:
         return
     costs = [*([estimate_of(job, plan, project)] if paid else []), *([] if charged is None else [charged])]
-    agreed = yes or is_little(costs, confirm_above(project))
+    agreed = yes or is_little(costs, confirm_above(project, near))
     if not (agreed and quiet):
         click.echo(cost_line(job, plan, project, charged), err=True)
     if agreed:
@@ -51,7 +52,7 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
     confirm(f"Launch {job.name} on {made.record.profile}?", unasked=endless if unbounded else None)
 
 
-def _charged(job: "TuningJob", project: "Path") -> "Suggestions | None":
+def _charged(job: "TuningJob", project: "Path", near: "Path | None") -> "Suggestions | None":
     """Return the suggestions that a service charges for; None where emulators answer for it."""
     from cloudtune.config import price_tables  # noqa: PLC0415  # few strategies ask a service
     from cloudtune.costs.suggestions import suggestions_of  # noqa: PLC0415
@@ -59,7 +60,7 @@ def _charged(job: "TuningJob", project: "Path") -> "Suggestions | None":
 
     if all(resolve(name, project)[0].emulators() for name in job.strategy.services):
         return None
-    return suggestions_of(job, price_tables(project))
+    return suggestions_of(job, price_tables(project, near))
 
 
 def confirm(question: str, *, unasked: str | None) -> None:

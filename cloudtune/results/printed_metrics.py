@@ -97,8 +97,8 @@ def _what_the_regex_took(regex: str, lines: Sequence[str]) -> str:
     return f"its regex '{regex}' matched {_shortened(parts[index])!r} and took {_shortened(text)!r}, which is no number"
 
 
-def _shortened(text: str, most: int = 80) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 _CALLS = {

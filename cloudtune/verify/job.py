@@ -2,9 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cloudtune import api
 from cloudtune.errors import ProviderError, RunNotFound, TrialError
@@ -59,14 +57,13 @@ def smallest_job(provider: Provider, mode: str, cost: str | None) -> TuningJob:
     )
 
 
-def answers_to(job: TuningJob, on: str, project: Path, watcher: Callable[[Any], None] | None = None) -> list[Answer]:
+def answers_to(job: TuningJob, on: str, project: Path) -> list[Answer]:
     """Run a job, read its logs and files, ask for what is not there, and return all that the service answered.
 
     Args:
         job: the job; see `smallest_job`.
         on: the profile.
         project: the folder of its config.
-        watcher: called with the run's progress.
 
     Raises:
         ProviderError: the service refused, or the job did not end well.
@@ -79,17 +76,17 @@ def answers_to(job: TuningJob, on: str, project: Path, watcher: Callable[[Any], 
         (folder / "src" / "train.py").write_text(_SCRIPT, "utf-8")
         (folder / "src" / "own.txt").write_text(name, "utf-8")  # so that it is uploaded, whatever is there already
         run = api.prepare(job, on, project=project, base=folder)
-        _use(run, folder, watcher)
+        _use(run, folder)
         with contextlib.suppress(RunNotFound, ProviderError):
             provider.find(MISSING)
     return heard
 
 
-def _use(run: Run, folder: Path, watcher: Callable[[Any], None] | None) -> None:
+def _use(run: Run, folder: Path) -> None:
     if run.plan.mode == "managed":
         run.start()
     try:
-        state = run.wait(watcher)
+        state = run.wait()
     except BaseException:
         run.cancel()  # nothing that costs money goes on
         raise

@@ -360,6 +360,20 @@ def test_in_a_terminal_a_launch_above_the_limit_is_asked_about(
     assert bool(started) == launched
 
 
+def test_the_limit_of_the_config_beside_a_job_counts_before_the_projects(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config(project, "confirm_above = 100\n")
+    folder = project / "jobs"
+    folder.mkdir()
+    config(folder, "confirm_above = 1\n")
+    (folder / "job.yaml").write_text(ENDLESS.replace("trials: 20", "trials: 20, trial_time: 1h"))
+    (folder / "train.py").write_text("")
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert run_app(["run", "jobs/job.yaml", "--on", "azureml", "--detach"]) == 3
+    assert "Launch digits on azureml?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "text", ["confirm_above = -1", 'confirm_above = "many"', "confirm_above = true", "confirm_above = inf"]
 )

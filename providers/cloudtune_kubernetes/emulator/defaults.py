@@ -21,9 +21,9 @@ LEGACY_LABELS = ("controller-uid", "job-name")
 PREFIX = "batch.kubernetes.io/"
 
 
-def random_part(length: int = 5) -> str:
+def random_part() -> str:
     """Return the random end of a generated name."""
-    return "".join(secrets.choice(_RANDOM) for _ in range(length))
+    return "".join(secrets.choice(_RANDOM) for _ in range(5))
 
 
 def default(kind: Kind, made: Object) -> None:
