@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,8 @@ from cloudtune.costs.views import run_cost
 from cloudtune.driver import warm_start
 from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.errors import ConfigError, RunBusy, TrialError
-from cloudtune.planning.plan import Plan
+from cloudtune.planning.plan import Plan, covers
+from cloudtune.planning.rates import Rate
 from cloudtune.provider.interface import Provider
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import ProgressCounter
@@ -43,12 +44,14 @@ class _Change:
         trials: all of them in the order of their last change, as they will be.
         changed: those of them that change.
         events: a trial's number, or None, and a message each.
+        rates: of the machines, where limits change.
     """
 
     job: TuningJob
     trials: list[Trial]
     changed: list[Trial] = field(default_factory=list)
     events: list[tuple[int | None, str]] = field(default_factory=list)
+    rates: tuple[Rate, ...] = ()
 
 
 class Reopening:
@@ -125,6 +128,8 @@ class Reopening:
             why = self._why_over(record, now)
             if why is not None:
                 raise ConfigError(f"{self._run.id} would end at once: {why}")
+            if now.job.limits != before.limits:
+                self._plan_anew(record, now, before)
             if record.state.ended:
                 self._provider.reopen(self._run, self._with_environment(before))
             self._write(now, before)
@@ -179,6 +184,24 @@ class Reopening:
             f"{run.id} cannot go on: {why}; a new run learns from its trials: `{learning_from(run.id)}` (with --set mode=driven "
             "it can be extended later)"
         )
+
+    def _plan_anew(self, record: RunRecord, now: _Change, before: TuningJob) -> None:
+        """Note what a plan says of the new limits that it did not say of the old ones, and take the prices that they need.
+
+        Raises:
+            UnsupportedError: they are refused, such as a budget in another currency than the prices, or without a price.
+        """
+        kept = Plan.from_data(json.loads(record.plan))
+        old, new = (self._planned(each, kept) for each in (before, now.job))
+        added = tuple(note for note in new.notes if covers("limits", note.path) and note not in old.notes)
+        replace(new, notes=added, missing=()).refuse()
+        now.rates = new.rates
+        now.events = [*((None, f"{note.path}: {note.support}: {note.message}") for note in added), *now.events]
+
+    def _planned(self, job: TuningJob, kept: Plan) -> Plan:
+        """Return the plan of a job with the mode and the prices of the run's own."""
+        plan = self._provider.plan(job.model_copy(update={"mode": kept.mode}))
+        return self._provider.rated(replace(plan, machines=kept.machines, rates=kept.rates), job)
 
     # Whether it would end at once
 
@@ -267,6 +290,8 @@ def _with_limits(record: RunRecord, now: _Change, before: TuningJob) -> dict[str
     entry = {"time": time.time(), "trials": len(now.trials), "before": before.to_data(portable=True).get("limits", {})}
     native[EXTENSIONS] = json.dumps([*told, entry])
     plan = _planned_with(json.loads(record.plan), now.job.model_dump(mode="json")["limits"])
+    if not plan["rates"]:  # nothing had needed a price
+        plan["rates"] = [rate.to_data() for rate in now.rates]
     return {"job": json.dumps({**json.loads(record.job), "limits": limits}), "plan": json.dumps(plan), "native": native}
 
 

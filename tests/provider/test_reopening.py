@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from scripted_launcher import Script, broken, good
 from cloudtune.bundle.source import source_digests
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.loop import Driver
-from cloudtune.errors import ConfigError, RunBusy, SpecError, StoreError, TrialError
+from cloudtune.errors import ConfigError, RunBusy, SpecError, StoreError, TrialError, UnsupportedError
 from cloudtune.planning.plan import Machines, Plan
 from cloudtune.planning.rates import Rate
 from cloudtune.provider.reopening import RETRIED, Reopening
@@ -267,6 +268,28 @@ def test_a_spent_budget_needs_more_of_it(made: Made) -> None:
     assert reopening(run).extend({"cost": 1}, {}) == ["limits.cost: 2 → 3"]
     assert drive(run, launcher) is RunState.COMPLETED
     assert len(run.trials()) == 3
+
+
+def test_a_limit_that_a_plan_refuses_is_refused_for_a_longer_run_as_well(made: Made) -> None:
+    run = made(machines=True, limits={"trials": 1, "cost": 2})
+    drive(run, Billed(good))
+    before = run.record()
+    with pytest.raises(UnsupportedError, match="the prices are in USD: give the budget in USD"):
+        reopening(run).extend({"trials": 1, "cost": "EUR 500"}, {})
+    assert run.record() == before
+
+
+def test_a_budget_that_comes_later_has_the_prices_of_now_or_says_that_there_are_none(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made(limits={"trials": 1})
+    drive(run)
+    reopening(run).extend({"trials": 1}, {"cost": 5})
+    assert any("limits.cost: approximate: of no effect" in message for _, _, message in run.events())
+    rates = (Rate("m", Decimal(3600), "USD"),)
+    monkeypatch.setattr(LocalProvider, "rated", lambda _provider, plan, _job: replace(plan, rates=rates))
+    reopening(run).extend({"trials": 2}, {})
+    assert Plan.from_data(json.loads(run.record().plan)).rates == rates
 
 
 def test_what_runs_and_what_a_service_tunes_is_left_alone(made: Made) -> None:
