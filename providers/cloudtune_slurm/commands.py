@@ -4,10 +4,11 @@ import contextlib
 import os
 import re
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import IO
 
-from cloudtune_slurm.states import FORMAT, Row, rows
+from cloudtune_slurm.states import FORMAT, RETRIES, Row, rows
 
 TIMEOUT = 120.0
 """Seconds that a command may take: it waits for a controller that starts, MessageTimeout at a time."""
@@ -21,6 +22,10 @@ _FOR_NOW = re.compile(
 
 _WHO = re.compile(r"^\s*\S+ error: ")
 """What Slurm puts before the message of an error: the command or the function."""
+
+
+_LOOKS = 0.5
+"""Seconds between two looks at whether a command that has not ended sleeps."""
 
 
 class SlurmError(Exception):
@@ -41,26 +46,45 @@ def call(words: Sequence[str], given: str = "", got: IO[bytes] | None = None) ->
     """Return what a command prints, or write it to a file.
 
     Raises:
-        SlurmError: it failed, or did not end in time.
+        SlurmError: it failed, or did not end in time, or would try again for minutes.
     """
     try:
-        done = subprocess.run(
-            words, input=given, stdout=got or subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT,
-            check=False, env=_environment()
+        process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=got or subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
         )  # fmt: skip
     except FileNotFoundError:
         message = f"there is no program {words[0]} here: this is no login node of a Slurm cluster"
         raise SlurmError(message, passing=False, missing=True) from None
-    except subprocess.TimeoutExpired:
-        raise SlurmError(f"{words[0]} did not answer within {TIMEOUT:.0f} s", passing=True) from None
-    if done.returncode:
-        said = [_WHO.sub("", line).strip() for line in done.stderr.splitlines() if line.strip()]
+    with process:
+        printed, complained = _heard(process, words[0], given)
+    said = [_WHO.sub("", line).strip() for line in complained.splitlines() if line.strip()]
+    if process.returncode:
         raise SlurmError(
-            ": ".join(said) or f"{words[0]} ended with code {done.returncode}",
-            passing=bool(_FOR_NOW.search(done.stderr)),
-            code=done.returncode,
+            ": ".join(said) or f"{words[0]} ended with code {process.returncode}",
+            passing=bool(_FOR_NOW.search(complained)),
+            code=process.returncode,
         )
-    return done.stdout or ""
+    return printed or ""
+
+
+def _heard(process: "subprocess.Popen[str]", name: str, given: str) -> tuple[str, str]:
+    """Return what a command prints and complains of; end one that does not end in time, or sleeps until there is room."""
+    until, left = time.monotonic() + TIMEOUT, given or None
+    while True:
+        try:
+            return process.communicate(left, timeout=_LOOKS)
+        except subprocess.TimeoutExpired as waits:
+            left = None
+            complained: bytes | str = waits.stderr or b""
+            said = complained if isinstance(complained, str) else complained.decode(errors="replace")
+        except BaseException:
+            process.kill()
+            raise
+        if RETRIES in said or time.monotonic() > until:
+            process.kill()
+            process.communicate()
+            why = _WHO.sub("", said).strip() if RETRIES in said else f"{name} did not answer within {TIMEOUT:.0f} s"
+            raise SlurmError(why, passing=True)
 
 
 def _environment() -> dict[str, str]:

@@ -18,7 +18,7 @@ from cloudtune_slurm.batches import MOST, Briefing
 from cloudtune_slurm.queue import Queue
 from cloudtune_slurm.settings import SlurmSettings
 from cloudtune_slurm.site import Site
-from cloudtune_slurm.states import HELD, HOPELESS
+from cloudtune_slurm.states import HELD, HOPELESS, refusal
 from cloudtune_slurm.supply import Supply
 from cloudtune_slurm.task import YOUNG
 from cloudtune_slurm.tasks import Batch, Task
@@ -151,10 +151,8 @@ class SlurmLauncher(PollingLauncher):
         with self._queue.tolerated():
             for task in self._gathered:
                 self._make_ready(task)
-            batch, trials = self._batch, [task.mirror.trial for task in self._gathered]
-            batch.content = self._briefing.batch(batch.name, self._root, trials)
-            batch.tasks = self._gathered[-1].index + 1
-            self._supply.bring(batch, self._tasks.values())
+            self._fill(self._batch, self._gathered)
+            self._supply.bring(self._batch, self._tasks.values())
             self._gathered = []
 
     def _make_ready(self, task: Task) -> None:
@@ -181,11 +179,34 @@ class SlurmLauncher(PollingLauncher):
 
     def _end_refused(self) -> None:
         """Submit what has not been, and end the trials of batches that Slurm refuses."""
-        why = self._queue.submit()
+        why, too_many = self._queue.submit()
+        for batch in too_many:
+            self._split(batch)
         refused = [task for task in self._tasks.values() if task.batch.name in why and not task.starts]
         offered = [task for task in refused if task.batch.offered is not None]
         for task in [*(task for task in refused if task not in offered), *self._revoked(offered)]:
-            self._end(task, Ended(task.number, task.attempt, f"sbatch refuses it: {why[task.batch.name]}", billed=0.0))
+            self._end(task, Ended(task.number, task.attempt, refusal(why[task.batch.name]), billed=0.0))
+
+    def _split(self, batch: Batch) -> None:
+        """Submit a batch in two halves of which Slurm takes no array of this size; one that was offered with fewer tasks."""
+        if batch.offered is not None:
+            self._supply.fewer(batch)
+            return
+        tasks = [task for task in self._tasks.values() if task.batch is batch]
+        per_task = self._briefing.per_task or 1
+        half = batch.tasks // 2 * per_task
+        for part in filter(None, (tasks[:half], tasks[half:])):
+            made = Batch(secrets.token_hex(4))
+            for position, task in enumerate(part):
+                task.batch, task.index = made, position // per_task
+                self._note(task.mirror.trial).write_text(f"{made.name} {task.index}")
+            self._fill(made, part)
+            self._queue.add(made)
+
+    def _fill(self, batch: Batch, tasks: Sequence[Task]) -> None:
+        """Give a batch its content, and as many tasks as its trials take."""
+        batch.content = self._briefing.batch(batch.name, self._root, [task.mirror.trial for task in tasks])
+        batch.tasks = tasks[-1].index + 1
 
     def _stop_asked(self) -> None:
         """End the trials that are to end; those that have not begun have ended by it."""

@@ -8,7 +8,7 @@ from typing import Any
 from cloudtune.driver.launcher import Queued, Remark
 from cloudtune.errors import ProviderError
 from cloudtune_slurm.site import Site
-from cloudtune_slurm.states import Row, waiting
+from cloudtune_slurm.states import FULL, RETRIES, TOO_LARGE, Row, waiting
 from cloudtune_slurm.tasks import Batch, Task
 
 SOON = 2.0
@@ -39,7 +39,8 @@ class Queue:
         self._to_submit: list[Batch] = []
         self._rows: list[Row] | None = None
         self._pending: set[str] = set()
-        self._next_look = self._next_try = 0.0
+        self._next_look = self._next_try = self._next_submit = 0.0
+        self._full = False
         self._trouble: tuple[float, str] | None = None
         self._remarks: list[str] = []
 
@@ -84,6 +85,9 @@ class Queue:
             self._no_answer(str(error))
             return None
         for asked, why, passing in answer.get("refused", ()):
+            if asked == "submit" and (FULL.search(why) or TOO_LARGE.search(why)):
+                answer["full"] = why
+                continue
             if passing:
                 self._no_answer(f"Slurm does not answer ({why})")
                 return None
@@ -127,10 +131,19 @@ class Queue:
         self._to_submit.append(batch)
         self._next_try = 0.0
 
-    def submit(self) -> dict[str, str]:
-        """Submit the batches that have not been; return why Slurm refuses batches for good, by their names."""
+    def holds(self, batch: Batch) -> bool:
+        """Return whether a batch is still to be submitted."""
+        return batch in self._to_submit
+
+    def submit(self) -> tuple[dict[str, str], list[Batch]]:
+        """Submit the batches that have not been.
+
+        Returns:
+            Why Slurm refuses batches for good, by their names; the batches of which it may take fewer tasks.
+        """
         refused: dict[str, str] = {}
-        while self._to_submit and time.monotonic() >= self._next_try:
+        too_many: list[Batch] = []
+        while self._to_submit and time.monotonic() >= max(self._next_try, self._next_submit):
             batch = self._to_submit[0]
             if batch.tried and self._arrived(batch) is not False:
                 if batch.job:
@@ -140,14 +153,33 @@ class Queue:
             answer = self._ask(submit=batch.content)
             if answer is None:
                 continue
+            full = answer.get("full", "")
+            if RETRIES in full and self._arrived(batch) is not False:
+                continue  # it was taken just before sbatch was ended
+            batch.tried = not full
+            if full and batch.tasks == 1 and FULL.search(full):
+                self._wait_for_room(full)
+                break
             self._to_submit.pop(0)
+            if full and batch.tasks > 1:
+                too_many.append(batch)
+                continue
             batch.content, batch.job = None, answer.get("submit", "")
             if batch.job:
+                self._full = False
                 self._pending |= {f"{batch.job}_{index}" for index in range(batch.tasks)}
-            if "wrong" in answer:
-                refused[batch.name] = answer["wrong"]
+            elif why := full or answer.get("wrong", ""):
+                refused[batch.name] = why
             self._next_look = min(self._next_look, time.monotonic() + SOON)
-        return refused
+        return refused, too_many
+
+    def _wait_for_room(self, why: str) -> None:
+        """Submit no more until some of what Slurm has may have ended; running tasks are looked after meanwhile."""
+        if not self._full:
+            self._remarks.append(
+                f"Slurm takes no more jobs for now ({why}); what is left is submitted when others have ended"
+            )
+        self._full, self._next_submit = True, time.monotonic() + self._interval
 
     def _arrived(self, batch: Batch) -> bool | None:
         """Find the job of a submission without an answer by its name; return None if Slurm does not answer again."""

@@ -1,5 +1,6 @@
 """What Slurm says of a task: its states and reasons, and what they mean for a trial. Imports the standard library alone."""
 
+import re
 from dataclasses import dataclass
 
 ACTIVE = frozenset({
@@ -34,6 +35,7 @@ FAILED = {
 
 HOPELESS = {
     "BadConstraints": "no node has what it asks for (constraint, gres, cpus, memory)",
+    "PartitionConfig": "it asks for more than its partition gives to one job",
     "PartitionTimeLimit": "its limit of time is longer than the partition's",
     "PartitionNodeLimit": "it asks for more nodes than the partition gives to one job",
     "InvalidAccount": "its account is not valid",
@@ -59,6 +61,27 @@ HOPELESS = {
 
 HELD = {"launch failed requeued held": "its node could not launch it"}
 """Reasons for which Slurm holds a task that another attempt may do without, in words."""
+
+TOO_LARGE = re.compile(r"invalid job array specification", re.IGNORECASE)
+"""What sbatch says of an array with more tasks than the cluster's MaxArraySize."""
+
+FULL = re.compile(r"MaxSubmit|job submit limit|temporarily un|job queue full", re.IGNORECASE)
+"""What sbatch says where the cluster, an account or a qos has as many jobs as it may: fewer tasks, or later ones, may be taken."""
+
+RETRIES = "sleeping and retrying"
+"""What sbatch says before it sleeps, for two minutes in all, where the cluster has as many jobs as it may."""
+
+REFUSALS = (
+    ("account", "sacctmgr show associations user=$USER lists yours; account in the profile, or below slurm:"),
+    ("partition name", "`cloudtune check` lists them"),
+    ("qos", "sacctmgr show qos lists them; qos in the profile, or below slurm:"),
+    ("feature", "sinfo --format='%P %f' lists what constraint may ask for"),
+    ("gres", "sinfo --format='%P %G' lists what there is"),
+    ("node configuration|CPU count|Memory specification", "sinfo --format='%P %c %m' lists processors and MB of the nodes"),
+    ("reservation", "scontrol show reservation lists them"),
+    ("array specification", "the cluster takes no job arrays"),
+)  # fmt: skip
+"""What to do about words of sbatch's refusals."""
 
 _ITS_TURN = "its turn in Slurm's queue (Resources, Priority)"  # which of the two changes as others start
 
@@ -140,3 +163,9 @@ def waiting(reason: str) -> str:
     if name in PASSING:
         return ""
     return WAITS.get(name, "") or f"what Slurm calls {reason}"
+
+
+def refusal(why: str) -> str:
+    """Return why a trial fails whose submission sbatch refuses, and what to do about it where that is known."""
+    todo = next((todo for words, todo in REFUSALS if re.search(words, why, re.IGNORECASE)), "")
+    return f"sbatch refuses it: {why}{f'; {todo}' if todo else ''}"

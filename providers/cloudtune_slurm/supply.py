@@ -95,10 +95,16 @@ class Supply:
             room -= left[batch.name]
             if not left[batch.name]:
                 self._offered.remove(batch)
-            elif room < 0 and time.monotonic() - (batch.offered or 0.0) > WAIT:
+            elif room < 0 and time.monotonic() - (batch.offered or 0.0) > WAIT and not self._queue.holds(batch):
                 self._offered.remove(batch)
                 self._submit(batch, left[batch.name])
                 room += left[batch.name]
+
+    def fewer(self, batch: Batch) -> None:
+        """Submit half of the tasks of a batch, of which Slurm takes no array of this size; its trials stay offered."""
+        self._submit(batch, batch.tasks // 2)
+        batch.offered = time.monotonic()
+        self._offered.append(batch)
 
     def _submit(self, batch: Batch, tasks: int) -> None:
         assert batch.content is not None
