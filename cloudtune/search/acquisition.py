@@ -30,12 +30,24 @@ _LEAST = 1e-300
 
 def log_improvement(z: Array) -> Array:
     """Return log(φ(z) + z Φ(z)), also where that underflows (Ament et al. 2023, arXiv 2310.20708, eq. 9)."""
-    safe = np.maximum(z, -1.0)
-    near = np.log(np.exp(-0.5 * safe * safe - _LOG_SQRT_2PI) + safe * np.exp(log_ndtr(safe)))
-    low = np.minimum(z, -1.0)
-    ratio = 1.0 + low * math.sqrt(math.pi / 2) * erfcx(-low / math.sqrt(2.0))
-    far = -0.5 * low * low - _LOG_SQRT_2PI + np.log(np.maximum(ratio, _LEAST))
-    logarithm: Array = np.where(z > -1.0, near, far)
+    close = z > -1.0
+    if close.all():
+        return _log_improvement_near(z)
+    far = _log_improvement_far(np.minimum(z, -1.0))
+    if not close.any():
+        return far
+    logarithm: Array = np.where(close, _log_improvement_near(np.maximum(z, -1.0)), far)
+    return logarithm
+
+
+def _log_improvement_near(z: Array) -> Array:
+    logarithm: Array = np.log(np.exp(-0.5 * z * z - _LOG_SQRT_2PI) + z * np.exp(log_ndtr(z)))
+    return logarithm
+
+
+def _log_improvement_far(z: Array) -> Array:
+    ratio = 1.0 + z * math.sqrt(math.pi / 2) * erfcx(-z / math.sqrt(2.0))
+    logarithm: Array = -0.5 * z * z - _LOG_SQRT_2PI + np.log(np.maximum(ratio, _LEAST))
     return logarithm
 
 

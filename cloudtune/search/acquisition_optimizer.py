@@ -1,12 +1,12 @@
 """Maximise an acquisition function over a space of numbers, levels and conditions."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.optimize import minimize
 
 from cloudtune.search.arrays import Array, Indices, Mask
+from cloudtune.search.descent import descend
 from cloudtune.search.encoding import Encoding
 
 if TYPE_CHECKING:
@@ -199,16 +199,9 @@ class AcquisitionOptimizer:
             return -float(worth.sum()), -np.where(free, slope[:, self._column], 0.0).ravel()
 
         start = np.where(free, rows[:, self._climbed], 0.5).ravel()
-        found: Any = minimize(
-            descent,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(0.0, 1.0)] * start.size,
-            options={"maxiter": _ITERATIONS},
-        )
+        found, _ = descend(descent, start, [(0.0, 1.0)] * start.size, _ITERATIONS)
         ends = raw.copy()
-        ends[:, self._climbed] = np.where(free, found.x.reshape(shape), raw[:, self._climbed])
+        ends[:, self._climbed] = np.where(free, found.reshape(shape), raw[:, self._climbed])
         if self._feasible is not None:
             ends = self._feasible.back(raw, ends)
         reached = self._look(ends)[1]

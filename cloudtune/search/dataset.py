@@ -94,7 +94,12 @@ class Dataset:
         known = np.where(np.isfinite(losses), losses, math.nan)
         if np.isnan(known).all(axis=0).any():
             return np.zeros_like(losses)
-        whole = known[~partial] if not np.isnan(known[~partial]).all() and (~partial).any() else known
-        floor = np.nanmedian(whole, axis=0)
-        raised = np.where(partial[:, None] & ~np.isnan(known), np.maximum(known, floor), known)
+        raised = _raised(known, partial) if partial.any() else known
         return np.where(np.isnan(raised), np.nanmax(raised, axis=0), raised)
+
+
+def _raised(losses: Array, partial: Mask) -> Array:
+    """Return losses of which the partial ones are no better than the median of the others; NaN stands for unknown ones."""
+    whole = losses[~partial]
+    floor = np.nanmedian(losses if np.isnan(whole).all() else whole, axis=0)
+    return np.where(partial[:, None] & ~np.isnan(losses), np.maximum(losses, floor), losses)

@@ -9,13 +9,12 @@ dimensions is not one of noise (Hvarfner et al. 2024, arXiv 2402.02229).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
-from scipy.optimize import minimize
 
 from cloudtune.search.arrays import Array, Indices
+from cloudtune.search.descent import descend
 
 _SQRT5 = math.sqrt(5.0)
 _LEAST_VARIANCE = 1e-12
@@ -34,6 +33,9 @@ QUIET = 1e-4
 
 _WEIGHT_BOUNDS, _AMPLITUDE_BOUNDS, _NOISE_BOUNDS = (-12.0, 9.0), (-3.0, 4.0), (math.log(1e-6), 0.0)
 """Of the logarithms."""
+
+_STEPS = 40
+"""Most steps in fitting them from each start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,9 @@ class Data:
 
 def squared_distances(left: Array, right: Array) -> Array:
     """Return the n × m squared Euclidean distances of n × f and m × f points."""
-    squares = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1)[None, :] - 2.0 * (left @ right.T)
+    own = (left * left).sum(axis=1)
+    others = own if right is left else (right * right).sum(axis=1)
+    squares = own[:, None] + others[None, :] - 2.0 * (left @ right.T)
     nonnegative: Array = np.maximum(squares, 0.0, out=squares)
     return nonnegative
 
@@ -116,7 +120,7 @@ def _cholesky(covariance: Array, amplitude: float, doubt: Array) -> Array:
     """
     for jitter in _JITTERS:
         disturbed = covariance.copy()
-        disturbed[np.diag_indices_from(disturbed)] += doubt + jitter * amplitude
+        disturbed.flat[:: len(disturbed) + 1] += doubt + jitter * amplitude
         factor, failure = lapack.dpotrf(disturbed, lower=1, clean=1)
         if not failure:
             lower: Array = factor
@@ -139,10 +143,8 @@ def fit(data: Data, dimensions: int, prior: Prior, starts: Sequence[Hyperparamet
     loss = _Loss(data, dimensions, prior)
     firsts = [_packed(start) for start in starts] or [loss.likely(1e-3), loss.likely(0.1)]
     bounds = [_WEIGHT_BOUNDS] * dimensions + [_AMPLITUDE_BOUNDS, _NOISE_BOUNDS]
-    found: list[Any] = [
-        minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}) for first in firsts
-    ]
-    return _unpacked(min(found, key=lambda each: float(each.fun)).x)
+    found = [descend(loss, first, bounds, _STEPS) for first in firsts]
+    return _unpacked(min(found, key=lambda each: each[1])[0])
 
 
 def _packed(hyper: Hyperparameters) -> Array:
@@ -183,7 +185,9 @@ class _Loss:
         value = 0.5 * float(data.targets @ solved) + float(np.log(np.diag(factor)).sum())
         # d value / d K = (K⁻¹ - α αᵀ) / 2
         inverse = lapack.dpotri(factor, lower=1)[0]
-        sensitivity = 0.5 * (np.tril(inverse) + np.tril(inverse, -1).T - np.outer(solved, solved))
+        whole = inverse + inverse.T  # above the diagonal of a lower factor, and so of its inverse, is nothing
+        whole.flat[:: len(whole) + 1] *= 0.5
+        sensitivity = 0.5 * (whole - np.outer(solved, solved))
         slope *= sensitivity
         # Σ H_ij (f_i - f_j)² = 2 (Σ h_i f_i² - fᵀ H f), without a matrix a dimension
         features = data.features

@@ -30,6 +30,9 @@ _MAX_FIT_POINTS = 200
 _MAX_STEP = 50
 """Most observations that join the chosen ones before they are chosen anew."""
 
+_REMEMBERED = 4
+"""Counts of observations whose targets are kept: a suggestion asks for the same ones several times."""
+
 _IGNORED = 0.02
 """Weight below which a model is left out."""
 
@@ -82,6 +85,7 @@ class Surrogate:
         self._encoding, self._dataset, self._objective, self._others = encoding, dataset, objective, others
         self._known: dict[tuple[int, Prior], Hyperparameters] = {}
         self._fitted: tuple[int, _Fitted] | None = None
+        self._warped: dict[int, Array] = {}
 
     def models(self) -> tuple[list[Posterior | Trended], Array]:
         """Return the processes given all observations, and their weights, of sum 1."""
@@ -99,8 +103,12 @@ class Surrogate:
 
     def targets(self, count: int) -> Array:
         """Return the losses of the first `count` observations, warped, of mean 0 and variance 1."""
-        kept = self._dataset.kept(count, self._objective)
-        return warp(self._dataset.losses(count)[:, self._objective], kept)
+        if count not in self._warped:
+            kept = self._dataset.kept(count, self._objective)
+            while len(self._warped) >= _REMEMBERED:
+                del self._warped[next(iter(self._warped))]
+            self._warped[count] = warp(self._dataset.losses(count)[:, self._objective], kept)
+        return self._warped[count]
 
     def worth(self, targets: Array) -> Array:
         """Return numbers of which the lowest are the observations that a model of many must not miss: the targets."""
