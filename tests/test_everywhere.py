@@ -14,7 +14,7 @@ from places import group_of, place_of
 from cloudtune.cli.app import run_app
 
 if LATE:
-    for module in ("moto", "google.cloud.aiplatform_v1", "azure.ai.ml"):
+    for module in ("moto", "google.cloud.aiplatform_v1", "azure.ai.ml", "databricks.sdk"):
         pytest.importorskip(module)
 
 SCRIPT = """
@@ -43,7 +43,7 @@ space:
 strategy: {type: random, seed: 11}
 limits: {trials: 5, parallel: 2}
 """
-PLACES = ("local", "aws", "gcp", "azure", "k8s")
+PLACES = ("local", "aws", "gcp", "azure", "k8s", "databricks")
 CLUSTERS = ("ray", "slurm")
 """Where trials run on real clusters of this machine, which have no emulator."""
 EVERYWHERE = (*PLACES, *CLUSTERS)
@@ -132,7 +132,7 @@ def test_clusters_find_the_same_as_this_machine(
         assert json.loads((project / "model" / "model.json").read_text()) == here["best"]["parameters"]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [*PLACES[:-1], pytest.param(PLACES[-1], marks=pytest.mark.complete)])
 @pytest.mark.parametrize("mode", ["auto", pytest.param("driven", marks=pytest.mark.complete)])
 def test_inputs_of_every_name_are_found_by_one_rule(
     project: Path, capsys: pytest.CaptureFixture[str], place: str, mode: str
@@ -155,6 +155,7 @@ def test_two_inputs_of_one_variable_are_refused(project: Path, capsys: pytest.Ca
 
 def test_their_plans_stand_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--set", "trial.image=own:1", "--set", "identity.sagemaker=arn:aws:iam::123456789012:role/own"]
+    given += ["--set", "output.databricks=/Volumes/main/default/tuning"]
     assert run_app(["plan", "job.yaml", "--on", ",".join(EVERYWHERE), *given, "--set", "data={}", "--all"]) == 0
     said = capsys.readouterr().out.splitlines()
     first = next(index for index, line in enumerate(said) if line.startswith("field "))
@@ -164,8 +165,8 @@ def test_their_plans_stand_side_by_side(project: Path, capsys: pytest.CaptureFix
     assert summaries == list(EVERYWHERE)
     header, modes, *rows = said[first:]
     assert header.split() == ["field", "value", *EVERYWHERE]
-    assert modes.split() == ["mode", "auto", "driven", *["managed"] * 3, *["driven"] * 3]
+    assert modes.split() == ["mode", "auto", "driven", *["managed"] * 3, *["driven"] * 4]
     support = {row.split()[0]: row.split()[-len(EVERYWHERE) :] for row in rows}
-    assert support["space.depth.when.kind"] == ["exact", "encoded", "exact", "encoded", *["exact"] * 3]
-    assert support["strategy.seed"] == ["exact", "exact", "approximate", "exact", *["exact"] * 3]
+    assert support["space.depth.when.kind"] == ["exact", "encoded", "exact", "encoded", *["exact"] * 4]
+    assert support["strategy.seed"] == ["exact", "exact", "approximate", "exact", *["exact"] * 4]
     assert "lost" not in {level for levels in support.values() for level in levels}

@@ -45,8 +45,8 @@ _PASSING = ("InternalError", "TemporarilyUnavailable", "DeadlineExceeded", "TooM
 _TRIES = 8
 """How often a call is made at most; the SDK waits by itself where it is throttled, and connects again."""
 
-_PATIENCE = 120
-"""Seconds for which the SDK does so."""
+_PATIENCE = 20
+"""Seconds for which the SDK does so: twice where there is no such host, which it asks about itself first."""
 
 T = TypeVar("T")
 
@@ -119,14 +119,15 @@ class Workspace:
         """
         return self._patiently(doing, lambda: self._client.do(method, path, **parts))
 
-    def _patiently(self, doing: str, call: Callable[[], T]) -> T:
+    def _patiently(self, doing: str, call: Callable[[], T], *, outages: bool = False) -> T:
+        """Return the result of a call, which is made again after errors that pass, and, if asked to, after outages."""
         for again in range(_TRIES):
             try:
                 with _in_words(doing):
                     return call()
             except ProviderError as error:
                 refuse_lost(self.settings.endpoint, doing)
-                if not error.retryable or error.code == "Connection" or again == _TRIES - 1:
+                if not error.retryable or (error.code == "Connection" and not outages) or again == _TRIES - 1:
                     raise
                 self._clock.sleep(0.5 * 2**again)
         raise AssertionError("the last try returns or raises")
@@ -135,7 +136,9 @@ class Workspace:
 
     def submit(self, request: Mapping[str, Any], doing: str) -> int:
         """Submit a one-time run; return the id of that which has its idempotency token."""
-        answer = self.call(doing, "POST", f"{_JOBS}/submit", body=dict(request))
+        answer: Any = self._patiently(
+            doing, lambda: self._client.do("POST", f"{_JOBS}/submit", body=dict(request)), outages=True
+        )
         return int(answer["run_id"])
 
     def pages(self, *, since: float | None = None, active: bool = False) -> Iterator[list[dict[str, Any]]]:

@@ -173,7 +173,26 @@ def cluster_jobs(emulator: Any) -> list[tuple[str, bool]]:
     return [(name, name in there and not there[name].get("conditions")) for name in emulator.made]
 
 
+def databricks(faults: Faults) -> Any:
+    pytest.importorskip("databricks.sdk")
+    from cloudtune_databricks.emulator import DatabricksEmulator
+    from cloudtune_databricks.emulator import Faults as OfWorkspace
+
+    class Struck(OfWorkspace):
+        def of_call(self, service: str, operation: str) -> Fault:
+            return faults.of_call(service, operation) if service in ("jobs", "files", "trial") else ""
+
+    return DatabricksEmulator(faults=Struck(), grace=0.2)
+
+
+def one_time_runs(emulator: Any) -> list[tuple[str, bool]]:
+    return [(run.program.name, run.active) for run in list(emulator.runs.all.values())]
+
+
 SERVICES = {
+    "databricks": Service(
+        databricks, "SubmitRun", "CancelRun", ("cloudtune_databricks.jobs", "databricks.sdk"), one_time_runs, True
+    ),
     "kubernetes": Service(
         kubernetes, "CreateJob", "DeleteJob", ("cloudtune_kubernetes.jobs", "kubernetes.client"), cluster_jobs, True
     ),
@@ -409,7 +428,7 @@ def check_jobs(scene: Scene, run: Run, before: list[tuple[str, bool]], kills: Co
 
 
 @pytest.mark.parametrize(
-    "scene", [on(name, complete=name in ("kubernetes", "azureml")) for name in SERVICES], indirect=True
+    "scene", [on(name, complete=name in ("databricks", "kubernetes", "azureml")) for name in SERVICES], indirect=True
 )
 def test_a_job_that_is_made_after_its_driver_died_is_the_trials_own_or_is_stopped(scene: Scene, tmp_path: Path) -> None:
     run = prepared(scene, tmp_path, limits={"trials": 2, "parallel": 1})
@@ -426,6 +445,8 @@ def test_a_job_that_is_made_after_its_driver_died_is_the_trials_own_or_is_stoppe
 
 
 LEFT_OUT = (
+    ("databricks", "refused"),
+    ("databricks", "heard"),
     ("kubernetes", "refused"),
     ("kubernetes", "heard"),
     ("vertex", "heard"),

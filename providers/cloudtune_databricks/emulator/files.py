@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from urllib.parse import unquote
 
+from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
 from cloudtune.emulation.bodies import Request, TooLarge, receive
-from cloudtune.emulation.bodies import Request as _Request
 from cloudtune_databricks.emulator.errors import Refused, invalid
 
 _PAGE = 1000
@@ -69,9 +69,13 @@ class Volumes:
         if request.method == "DELETE":
             place.unlink()
             return Response(status=204)
+        status = place.stat()
         content = b"" if request.method == "HEAD" else place.read_bytes()
-        headers = {"Content-Length": str(place.stat().st_size), "Last-Modified": "Thu, 01 Jan 1970 00:00:00 GMT"}
-        return Response(content, 200, headers, mimetype="application/octet-stream")
+        answer = Response(
+            content, 200, {"Last-Modified": http_date(status.st_mtime)}, mimetype="application/octet-stream"
+        )
+        answer.headers["Content-Length"] = str(status.st_size if request.method == "HEAD" else len(content))
+        return answer
 
     def _put(self, request: Request, place: Path, path: str) -> Response:
         if place.is_dir():
@@ -146,7 +150,7 @@ class WorkspaceFiles:
             raise invalid(f"Path ({path}) doesn't start with '/' or leads out of the workspace")
         return self._folder.joinpath(*parts)
 
-    def answer(self, operation: str, request: _Request) -> object:
+    def answer(self, operation: str, request: Request) -> object:
         """Answer a request to the Workspace API."""
         said = request.args if request.method == "GET" else (request.get_json(silent=True) or request.form)
         path = str(said.get("path") or "")
@@ -167,7 +171,7 @@ class WorkspaceFiles:
         return {}
 
     @staticmethod
-    def _import(place: Path, path: str, said: object, request: _Request) -> object:
+    def _import(place: Path, path: str, said: object, request: Request) -> object:
         given = said.get("content") if hasattr(said, "get") else None
         try:
             content = request.files["content"].read() if given is None else base64.b64decode(str(given), validate=True)

@@ -1,4 +1,4 @@
-"""Databricks passes the conformance suite against the emulator: on serverless compute, and with a cluster of each trial's own."""
+"""Databricks passes the conformance suite against the emulator."""
 
 from __future__ import annotations
 
@@ -23,19 +23,10 @@ def emulator() -> Iterator[DatabricksEmulator]:
 
 
 @pytest.mark.complete
-class TestServerless(ProviderConformance):
-    settings = ""
-
+class TestDatabricks(ProviderConformance):
     @pytest.fixture
     def on(self, emulator: DatabricksEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         for name, value in emulator.environment.items():
             monkeypatch.setenv(name, value)
-        (project / "cloudtune.toml").write_text(
-            f'[profiles.emulated]\nprovider = "databricks"\npoll = 0.1\n{self.settings}'
-        )
+        (project / "cloudtune.toml").write_text('[profiles.emulated]\nprovider = "databricks"\npoll = 0.1\n')
         return "emulated"
-
-
-@pytest.mark.complete
-class TestOwnClusters(TestServerless):
-    settings = 'instance = "m5.xlarge"\nspark_version = "16.4.x-cpu-ml-scala2.12"\n'

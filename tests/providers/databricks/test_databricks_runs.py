@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def test_what_a_trial_needs_reaches_it_and_what_it_leaves_comes_back(
     assert not any("SECRET" in each for each in said)
 
 
+@pytest.mark.complete
 def test_a_failure_of_the_program_is_told_by_its_reason_and_counts_as_a_retry(submit: Submit, tmp_path: Path) -> None:
     run = submit(job_of(tmp_path, CRASHING, retries=1, limits={"trials": 2}))
     run.wait()
@@ -244,3 +246,23 @@ def test_a_wheel_of_ones_own_gets_its_parameters_and_is_heard_by_its_output(
     for trial in run.trials():
         assert trial.metrics["score"] == pytest.approx(trial.parameters["x"] * 2), trial.reason
         assert any("score=" in line for line in run.logs(trial.number))
+
+
+@pytest.mark.complete
+def test_what_a_trial_logs_to_mlflow_has_the_tags_of_the_trial(submit: Submit, tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    script = """
+import json, os
+from mlflow.tracking.context.registry import resolve_tags
+import cloudtune.trial as t
+assert os.environ["MLFLOW_TRACKING_URI"] == "databricks"
+assert os.environ["MLFLOW_EXPERIMENT_NAME"] == "/Users/me/tuning"
+assert os.environ["DATABRICKS_TOKEN"]
+print("TAGS", json.dumps({name: text for name, text in resolve_tags().items() if name.startswith("cloudtune")}))
+t.report(score=1)
+"""
+    run = submit(job_of(tmp_path, script, limits={"trials": 1}), experiment="/Users/me/tuning")
+    assert run.wait() is RunState.COMPLETED, [trial.reason for trial in run.trials()]
+    line = next(line for line in run.logs(0) if line.startswith("TAGS "))
+    tags = json.loads(line.removeprefix("TAGS "))
+    assert tags == {"cloudtune.run": run_name(run.job.name, run.id), "cloudtune.trial": "0", "cloudtune.attempt": "1"}
