@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -92,17 +93,23 @@ def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[start : start + _MOST] for start in range(0, len(items), _MOST))
 
 
+class TakenOver(Exception):  # the end of one driver, and no error
+    """Another start of the driver job writes the journal."""
+
+
 class JournalFile:
     """A file with all entries of a driver job, of which each is on the disk before what follows it happens.
 
     One start of the job has it at a time: another waits for its end, as on a machine that is cut off (on NFS, for as long as
-    the server keeps the locks of a client that is gone).
+    the server keeps the locks of a client that is gone). Where the file system has no locks, or keeps them to one machine, the
+    later start marks the file, and the earlier one finds by the file's length, before it does what it has written down, that it
+    is not alone. Of two entries with one number, which a race of both may leave, that counts which stands first.
 
     Args:
         path: of the file; made if it is not there.
 
     Attributes:
-        earlier: its lines.
+        earlier: its entries.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,14 +119,28 @@ class JournalFile:
         self._file.seek(0)
         content = self._file.read()
         whole = content[: content.rfind("\n") + 1]
-        self._file.truncate(len(whole.encode()))  # a start that was killed may have left half a line
-        self.earlier = whole.splitlines()
+        if whole != content:  # a start that was killed may have left half a line
+            self._file.truncate(len(whole.encode()))
+        self.earlier = [line for line in whole.splitlines() if line.startswith(PREFIX)]
+        self._size = len(whole.encode())
+        self.append(f"# driven by process {os.getpid()} of {platform.node()}")
 
     def append(self, line: str) -> None:
-        """Write a line; return when it is on the disk."""
+        """Write a line; return when it is on the disk.
+
+        Raises:
+            TakenOver: another start writes the file; what the line says must not happen.
+        """
+        self._check()
         self._file.write(f"{line}\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._size += len(line.encode()) + 1
+        self._check()
+
+    def _check(self) -> None:
+        if os.fstat(self._file.fileno()).st_size != self._size:
+            raise TakenOver
 
     def close(self) -> None:
         """Close the file."""

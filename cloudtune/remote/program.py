@@ -155,7 +155,8 @@ def _drive(manifest: dict[str, Any], project: Path) -> bool:
 def _journal(manifest: dict[str, Any], project: Path) -> "Journal":
     """Return the run; where its entries are kept, as an earlier start of this job has left it, whose lines are printed again."""
     from cloudtune import trial  # noqa: PLC0415
-    from cloudtune.remote.journal import JOURNAL, Journal, JournalFile, Reader  # noqa: PLC0415
+    from cloudtune.driver.interrupt import UNFINISHED  # noqa: PLC0415
+    from cloudtune.remote.journal import JOURNAL, Journal, JournalFile, Reader, TakenOver  # noqa: PLC0415
     from cloudtune.store.store import Store  # noqa: PLC0415
 
     store, run_id = Store(project), manifest["run"]
@@ -167,7 +168,11 @@ def _journal(manifest: dict[str, Any], project: Path) -> "Journal":
         _say(line)
 
     def say(line: str) -> None:
-        kept.append(line)
+        try:
+            kept.append(line)
+        except TakenOver:
+            _say("another start of this driver has taken over the run")
+            os._exit(UNFINISHED)  # as one that is killed: nothing more is written, trials go on
         _say(line)
 
     return Journal(store, run_id, say, reader.last)

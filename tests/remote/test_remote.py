@@ -1,5 +1,6 @@
 """A driver that is a small job on a service: what it does is known here, live, and the run needs this machine no more."""
 
+import errno
 import json
 import re
 import time
@@ -20,7 +21,7 @@ from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.notifying.outbox import wait_for_all
 from cloudtune.provider.handle import RunHandle
-from cloudtune.remote.journal import JOURNAL, PREFIX, Journal, JournalFile, Reader, copy
+from cloudtune.remote.journal import JOURNAL, PREFIX, Journal, JournalFile, Reader, TakenOver, copy
 from cloudtune.remote.provider import RemoteDriver
 from cloudtune.run import Run
 from cloudtune.store.enqueued import enqueue, enqueued
@@ -149,6 +150,31 @@ def test_a_driver_that_was_killed_goes_on_from_the_file_of_its_entries_and_tells
         if reader.gap:
             assert len(here.trials()) < 3, "nothing after a gap is taken before that is filled"
     assert all_of(here) == all_of(journal)
+
+
+def test_a_driver_that_another_has_taken_over_from_acts_no_more_where_files_have_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("cloudtune.remote.journal.lock", none)
+    path, entries = tmp_path / "journal.txt", [f"{PREFIX}{number}" for number in range(5)]
+    cut_off = JournalFile(path)
+    cut_off.append(entries[0])
+    later = JournalFile(path)
+    assert later.earlier == entries[:1]
+    with pytest.raises(TakenOver):
+        cut_off.append(entries[1])
+    later.append(entries[2])
+    monkeypatch.setattr(JournalFile, "_check", lambda _: None)
+    cut_off.append(entries[3])  # it had looked just before, and finds out after
+    monkeypatch.undo()
+    monkeypatch.setattr("cloudtune.remote.journal.lock", none)
+    for each in (cut_off, later):
+        with pytest.raises(TakenOver):
+            each.append(entries[4])
+    assert JournalFile(path).earlier == [entries[0], entries[2], entries[3]], "the one that acted stands first"
 
 
 def test_what_one_runs_log_lacks_is_read_however_soon_after_anothers(
