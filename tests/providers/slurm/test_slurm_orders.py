@@ -120,6 +120,7 @@ class Cluster:
         self.submitted: list[Any] = []
         self.offered: list[Any] = []
         self.cancelled: list[set[str]] = []
+        self.held: list[Any] = []
         self.pending = 0
         briefing = SimpleNamespace(per_task=per_task, share=120.0, array=lambda tasks: f"--array=0-{tasks - 1}")
         self.supply = Supply(self, self, briefing)  # type: ignore[arg-type]
@@ -127,6 +128,9 @@ class Cluster:
     def add(self, batch: Any) -> None:
         self.submitted.append(batch)
         self.pending += batch.tasks
+
+    def holds(self, batch: Any) -> bool:
+        return batch in self.held
 
     def call(self, request: dict[str, Any]) -> None:
         self.offered.append(request["offer"]["name"])
@@ -181,6 +185,14 @@ def test_later_batches_of_short_trials_are_offered_first_and_submitted_for_those
     assert second.content["options"] == ["--array=0-2", "--job-name=x"]
     cluster.supply.tend([*running, *more])
     assert len(cluster.submitted) == 2
+    cluster.supply.fewer(second)
+    assert second.content["options"] == ["--array=0-0", "--job-name=x"], "half of what Slurm does not take"
+    cluster.held, cluster.pending = [second], 1
+    cluster.supply.tend([*running, *more])
+    assert len(cluster.submitted) == 3, "Slurm is still to take it"
+    cluster.held.clear()
+    cluster.supply.tend([*running, *more])
+    assert (len(cluster.submitted), second.tasks) == (4, 3), "those that it did not take"
     assert not cluster.cancelled
 
 
