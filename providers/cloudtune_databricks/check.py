@@ -59,4 +59,5 @@ def _compute(workspace: Workspace) -> Iterator[Finding]:
 
 def _cluster(workspace: Workspace, cluster: str) -> str:
     said = workspace.cluster(cluster)
-    return f"{said.get('cluster_name', cluster)}, {str(said.get('state', 'state unknown')).lower()}, {said.get('spark_version', '?')}"
+    state, runtime = str(said.get("state", "state unknown")).lower(), said.get("spark_version", "?")
+    return f"{said.get('cluster_name', cluster)}, {state}, {runtime}; all trials share its driver node"

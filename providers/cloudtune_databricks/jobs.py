@@ -27,12 +27,15 @@ from cloudtune_databricks.client import FOR_GOOD, Workspace
 from cloudtune_databricks.ends import Standing, error_in, standing
 from cloudtune_databricks.names import attempt_in, run_name, trial_name
 from cloudtune_databricks.request import helped, task_of, with_values
-from cloudtune_databricks.storage import Printed, download, option
+from cloudtune_databricks.storage import Printed, download, option, put_text
 from cloudtune_databricks.translate import codec_of
-from cloudtune_databricks.words import path_of
+from cloudtune_databricks.words import SCHEME, path_of
 
 _EARLIER = 3600.0
 """Seconds before the beginning of a run from which on its one-time runs are looked for: clocks differ."""
+
+_LONGEST = 4096
+"""Characters of a trial's values in a request, whose parameters may have 10,000 in all."""
 
 _STARTS = 5
 """How often a trial is started that gets no machines, before that counts as its failure; a cluster takes minutes to find out."""
@@ -127,14 +130,22 @@ class DatabricksRunner(JobRunner):
         return {**self.template, "run_name": place, "idempotency_token": place, "tasks": tasks}
 
     def _with_trial(self, task: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
-        """Return the task of an attempt; what Databricks would take for a reference to a value, ``{{…}}``, is not in base64."""
+        """Return the task of an attempt; what Databricks would take for a reference to a value, ``{{…}}``, is not in base64.
+
+        What is too long for a request goes to the volume.
+        """
         said = {
             "number": trial.number,
             "attempt": trial.attempt,
             "parent": trial.parent,
             "values": codec_of(self.brief.job).encode(trial.parameters),
         }
-        word = f"--trial={base64.b64encode(json.dumps(said).encode()).decode()}"
+        text = base64.b64encode(json.dumps(said).encode()).decode()
+        word = f"--trial={text}"
+        if len(text) > _LONGEST:
+            path = f"{self.files_folder}/values/{trial.number}-{trial.attempt}"
+            put_text(self._workspace, path, text)
+            word = f"--trial-file={SCHEME}{path}"
         program = task["spark_python_task"]
         return {**task, "spark_python_task": {**program, "parameters": [*program["parameters"], word]}}
 
@@ -176,7 +187,7 @@ class DatabricksRunner(JobRunner):
     def _runs(self) -> dict[str, Mapping[str, Any]]:
         """Return what the service says of each attempt: by pages of active runs, or one by one where that takes fewer calls."""
         left, found = set(self._known), dict[str, Mapping[str, Any]]()
-        for page in self._workspace.pages(active=True):
+        for read, page in enumerate(self._workspace.pages(active=True), start=1):
             for run in page:
                 place = str(run.get("run_name", ""))
                 if place in left:
@@ -184,7 +195,7 @@ class DatabricksRunner(JobRunner):
                 elif place not in found:
                     self._end_late(place, run)
             left -= found.keys()
-            if len(left) <= 1:
+            if len(left) <= read:
                 break
         for place in left:
             known = self._id(place)

@@ -47,6 +47,12 @@ class DatabricksProvider(CloudProvider):
 
         return Workspace(self._settings)
 
+    @property
+    def settings_elsewhere(self) -> Mapping[str, Any]:
+        """The settings without what the user's own files say; a driver elsewhere needs a login in its environment."""
+        here = {name: value for name, value in self.settings.items() if name != "config_profile"}
+        return {**here, "host": self._workspace.host} if "endpoint" not in here else here
+
     # Before a run
 
     def adapt(self, job: "TuningJob") -> "Adapted":

@@ -43,7 +43,7 @@ def final_request(workspace: Workspace, run: "RunStore", job: "TuningJob", plan:
     request = filled(request, {"program": program}.get)
     environment = option(request, "environment")
     if environment is not None:
-        _put_environment(workspace, path_of(environment), kept_environment(run))
+        put_text(workspace, path_of(environment), json.dumps(kept_environment(run)))
 
     def put(place: str, files: Sequence[Upload]) -> None:
         _upload(workspace, path_of(place), files)
@@ -70,11 +70,12 @@ def _program(workspace: Workspace) -> str:
     return path
 
 
-def _put_environment(workspace: Workspace, path: str, values: "Mapping[str, str]") -> None:
+def put_text(workspace: Workspace, path: str, text: str) -> None:
+    """Write a file of a volume."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "environment.json")
+        file = Path(folder, "text")
         file.touch(mode=0o600)
-        file.write_text(json.dumps(values))
+        file.write_text(text)
         workspace.put(path, file)
 
 

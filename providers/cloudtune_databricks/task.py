@@ -273,6 +273,9 @@ def watch(process: subprocess.Popen[bytes], output: Output, handing: HandingOver
 
 def run(said: dict[str, str], data: dict[str, str], own: str) -> None:
     """Run the trial; raise `TrialFailed` if it fails."""
+    if "trial-file" in said:
+        with open(place(said["trial-file"]), encoding="utf-8") as file:
+            said["trial"] = file.read()
     trial = json.loads(base64.b64decode(said["trial"]))
     files = place(said["files"])
     folder = os.path.join(files, str(trial["number"]))
@@ -313,6 +316,8 @@ def main(words: list[str]) -> None:
         run(*options(words), own)
     finally:
         shutil.rmtree(own, ignore_errors=True)
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

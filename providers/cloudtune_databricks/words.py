@@ -10,7 +10,7 @@ from cloudtune.porting.words import ServiceWords
 SCHEME = "dbfs://"
 """How places on volumes begin in a job, before ``/Volumes``: the URI of Databricks' documents, ``dbfs:/Volumes/…``, with its empty host."""
 
-PLACE = re.compile(r"dbfs:///Volumes/([^/\s]+)/([^/\s]+)/([^/\s]+)(?:/(.*))?")
+PLACE = re.compile(r"dbfs:///Volumes/([^/\s]+)/([^/\s]+)/([^/\s]+)(?:/(\S*))?")
 """A folder of a volume of Unity Catalog: catalog, schema, volume, and the path below it (https://docs.databricks.com/aws/volumes)."""
 
 _SPELLINGS = re.compile(r"(?:dbfs:)?(/Volumes/.+)")

@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,7 +119,7 @@ class Run(JobThread[Ended]):
         self.created = time.time()
         self._states = Timeline(Status("QUEUED"))
         self._folder = workshop.folder / str(run_id)
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
         self._size, self._cut, self._struck = 0, False, False
         self.done = threading.Event()
 
@@ -210,7 +211,7 @@ class Run(JobThread[Ended]):
         self._lines.append(line)
         self._size += len(line) + 1
         while self._size > self._shop.kept and self._lines:
-            self._size -= len(self._lines.pop(0)) + 1
+            self._size -= len(self._lines.popleft()) + 1
             self._cut = True
         if self.program.spot and not self._struck:
             self._struck = True

@@ -249,6 +249,17 @@ def test_a_wheel_of_ones_own_gets_its_parameters_and_is_heard_by_its_output(
 
 
 @pytest.mark.complete
+def test_values_of_any_length_and_any_characters_reach_the_trial(submit: Submit, tmp_path: Path) -> None:
+    script = "import cloudtune.trial as t\nt.report(score=len(t.params()['x']) if t.params()['x'].endswith('{{y}}') else 0)\n"
+    space = {"x": {"type": "categorical", "values": ["é" * length + "{{y}}" for length in (1, 20_000)]}}
+    run = submit(job_of(tmp_path, script, space=space, strategy={"type": "grid"}, limits={"trials": 2}))
+    run.wait()
+    assert sorted(trial.metrics["score"] for trial in run.trials()) == [6, 20_005], [
+        trial.reason for trial in run.trials()
+    ]
+
+
+@pytest.mark.complete
 def test_what_a_trial_logs_to_mlflow_has_the_tags_of_the_trial(submit: Submit, tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     script = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.preparing import planned
 from cloudtune.spec.job import TuningJob
+from cloudtune_databricks import schema
 from cloudtune_databricks.provider import DatabricksProvider
 from cloudtune_databricks.request import with_values
 
@@ -166,6 +168,14 @@ def test_members_of_a_task_and_of_the_request_are_merged_where_they_belong() -> 
 def test_what_the_sdk_does_not_know_is_refused_where_it_is_written(own: dict[str, Any], words: str) -> None:
     pytest.importorskip("databricks.sdk")
     assert any(words in each for each in refusals(plan_of(OWN, databricks=own))), refusals(plan_of(OWN, databricks=own))
+
+
+def test_without_the_sdk_native_settings_are_passed_on_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema._of_submit.cache_clear()
+    monkeypatch.setitem(sys.modules, "databricks.sdk.service.jobs", None)
+    plan = plan_of(OWN, databricks={"new_cluster": {"num_wokers": 1}})
+    assert plan.support("databricks.new_cluster") is Support.UNCHECKED
+    assert any("databricks-sdk is not installed" in note.message for note in plan.notes)
 
 
 def test_a_task_of_ones_own_takes_the_place_of_the_helpers() -> None:
