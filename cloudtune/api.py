@@ -160,6 +160,16 @@ def emulated_for(job: TuningJob, on: str | None, base: Path | None, project: Pat
         yield
 
 
+def check_detachable(run: Run, *, detach: bool) -> None:
+    """Raise ConfigError if a run is to continue without this process, and its emulator is gone; call it before the run is changed."""
+    if detach and run.lost_emulators and not run.leads_to_emulators:
+        starts = " and ".join(f"cloudtune emulate {name}" for name in gone(run.record))
+        raise ConfigError(
+            f"the emulator of {run.id} is gone, and a new one would end with this command; leave --detach away, or start one "
+            f"({starts}) and set the variables that it prints"
+        )
+
+
 @contextlib.contextmanager
 def revived(run: Run, *, detach: bool = False) -> Iterator[None]:
     """Move a run whose emulator is gone to a new one, which ends with the context; do nothing for other runs.
@@ -180,12 +190,7 @@ def revived(run: Run, *, detach: bool = False) -> Iterator[None]:
         run.revive()
         yield
         return
-    if detach:
-        starts = " and ".join(f"cloudtune emulate {name}" for name in gone(run.record))
-        raise ConfigError(
-            f"the emulator of {run.id} is gone, and a new one would end with this command; leave --detach away, or start one "
-            f"({starts}) and set the variables that it prints"
-        )
+    check_detachable(run, detach=detach)
     record = run.record
     with emulated(record.profile, driver=record.native.get(ELSEWHERE), project=run.project, near=config_folder(record)):
         run.revive()

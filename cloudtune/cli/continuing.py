@@ -71,6 +71,7 @@ def resume(
     said = {name: text.strip() for name, text in given.items() if text is not None}
     limits = {name: _value(text) for name, text in said.items() if not text.startswith("+")} | _limits(overrides, made)
     if said or limits:
+        api.check_detachable(made, detach=detach)
         more: Any = {name: text.removeprefix("+") for name, text in said.items() if text.startswith("+")}
         made.extend(**more, limits=limits, environment=_environment(environment))
         _print_last_event(made, quiet=quiet or as_json)
@@ -106,6 +107,7 @@ def retry(
     if rest and failed:
         raise click.UsageError("name trials, or say --failed for all that failed")
     made = api.attach(run_id)
+    api.check_detachable(made, detach=detach)
     made.retry(*map(int, rest), failed=failed, environment=_environment(environment))
     return _go_on(made, detach=detach, quiet=quiet, as_json=as_json)
 

@@ -41,6 +41,7 @@ def _extend(run: Run, given: Given) -> str:
     more = {name: str(value).strip().removeprefix("+") for name, value in given.items() if str(value).strip()}
     if not more:
         raise ConfigError("say how many more trials, how much more cost, or how much longer")
+    api.check_detachable(run, detach=True)
     run.extend(**more)  # type: ignore[arg-type]  # texts, as for the command
     return _go_on(run)
 
@@ -50,6 +51,7 @@ def _retry(run: Run, given: Given) -> str:
     numbers, failed = given.get("trials", []), given.get("failed", False)
     if not isinstance(numbers, list) or any(type(each) is not int for each in numbers) or not isinstance(failed, bool):
         raise ConfigError("`trials` takes a list of numbers, and `failed` true or false")
+    api.check_detachable(run, detach=True)
     run.retry(*numbers, failed=failed)
     return _go_on(run)
 

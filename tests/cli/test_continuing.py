@@ -7,7 +7,9 @@ import pytest
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
+from cloudtune.errors import ConfigError
 from cloudtune.run import Run
+from cloudtune.ui.actions import ACTIONS
 
 JOB = """\
 name: going-on
@@ -98,3 +100,16 @@ def test_what_a_run_does_not_take_is_told(run: Run, tmp_path: Path, capsys: pyte
     said = capsys.readouterr().err
     assert f"job.yaml has changed since {run.id} was launched: it goes on as it was launched." in said
     assert f"job.yaml --set 'warm_start=[{run.id}]'" in said
+
+
+def test_a_run_that_cannot_go_on_as_it_is_asked_to_is_left_as_it_was(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the limits would be longer already when the user asks for that again."""
+    before = run.record
+    monkeypatch.setattr(Run, "lost_emulators", True)
+    monkeypatch.setattr(Run, "leads_to_emulators", False)
+    assert run_app(["resume", "--trials", "+2", "--env", "TOKEN=t-1", "--detach"]) == 2
+    assert run_app(["retry", "--env", "TOKEN=t-1", "--detach"]) == 2
+    for action in ("extend", "retry"):
+        with pytest.raises(ConfigError, match="its emulator|emulator of"):
+            ACTIONS[action](run, {"trials": 2} if action == "extend" else {})
+    assert api.attach(run.id, project=run.project).record == before

@@ -1,9 +1,18 @@
 // Deep links: the page's place is in the fragment of its address.
 
+/** A part of a path, as it stands where somebody has cut it in the midst of a character. */
+function word(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** The place: its path as words, and its parameters. */
 export function route() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  return { words: path.split("/").filter(Boolean).map(decodeURIComponent), parameters: new URLSearchParams(query ?? "") };
+  return { words: path.split("/").filter(Boolean).map(word), parameters: new URLSearchParams(query ?? "") };
 }
 
 export function link(words, parameters = {}) {
