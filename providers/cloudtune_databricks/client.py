@@ -37,7 +37,8 @@ FOR_GOOD = GONE | {
 }  # fmt: skip
 """Codes of refusals that another attempt would get again."""
 
-_LIMITS = frozenset({"QUOTA_EXCEEDED", "RESOURCE_LIMIT_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
+_LIMITS = frozenset({"QUOTA_EXCEEDED", "RESOURCE_LIMIT_EXCEEDED"})
+"""Codes of limits on what is there, which no short wait helps against; one of the driver's trials may end."""
 
 _PASSING = ("InternalError", "TemporarilyUnavailable", "DeadlineExceeded", "TooManyRequests", "RequestLimitExceeded", "Unknown", "Aborted")  # fmt: skip
 """Errors that pass, by the SDK's names of their kinds."""
@@ -294,5 +295,5 @@ def _refused(error: DatabricksError, doing: str) -> ProviderError:
         return CredentialError(f"Databricks refused while {doing}: {said}; {HINT}", code=code)
     passing = kind in _PASSING
     if code in _LIMITS or "exceeding rate limit" in said:
-        return QuotaError(f"a limit of the workspace is reached while {doing}: {said}", code=code, retryable=passing)
+        return QuotaError(f"a limit of the workspace is reached while {doing}: {said}", code=code)
     return ProviderError(f"Databricks answered while {doing}: {said}", code=code, retryable=passing)

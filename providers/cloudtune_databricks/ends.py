@@ -38,6 +38,9 @@ _NO_ROOM = re.compile(
 )
 """How a cluster's failure tells that no machines were to be had."""
 
+_TAKEN = re.compile(r"SPOT_INSTANCE_TERMINATION|PREEMPT|EVICTED|spot instance", re.IGNORECASE)
+"""How it tells that spot nodes were taken away."""
+
 _NEVER_RAN = "its run never began"
 
 
@@ -53,6 +56,7 @@ class Standing:
         waiting: what it waits for; "" for nothing.
         reason: why it ended, by the service; "" for success.
         lost: whether that was not the trial's doing.
+        preempted: whether its nodes were taken for others.
         unplaced: whether it got no machine.
         too_long: whether it ran into its limit.
         retry: whether another attempt may end otherwise.
@@ -66,6 +70,7 @@ class Standing:
     waiting: str = ""
     reason: str = ""
     lost: bool = False
+    preempted: bool = False
     unplaced: bool = False
     too_long: bool = False
     retry: bool = True
@@ -126,7 +131,16 @@ def _end(run: Mapping[str, Any], task: Mapping[str, Any], known: Standing) -> St
     executed = code == "RUN_EXECUTION_ERROR"
     retry = lost or executed or (code not in _FOR_GOOD and details.get("type") != "CLIENT_ERROR")
     reason = f"{said} ({code})" if said else code or _NEVER_RAN
-    return replace(known, reason=reason, lost=lost and not unplaced, unplaced=unplaced, retry=retry, executed=executed)
+    preempted = lost and not unplaced and bool(_TAKEN.search(said))
+    return replace(
+        known,
+        reason=reason,
+        lost=lost and not unplaced,
+        preempted=preempted,
+        unplaced=unplaced,
+        retry=retry,
+        executed=executed,
+    )
 
 
 def _details(part: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,9 +7,8 @@ over; each new piece of output is a call more.
 import base64
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,6 @@ _EARLIER = 3600.0
 
 _LONGEST = 4096
 """Characters of a trial's values in a request, whose parameters may have 10,000 in all."""
-
-_STARTS = 5
-"""How often a trial is started that gets no machines, before that counts as its failure; a cluster takes minutes to find out."""
 
 
 @dataclass(slots=True)
@@ -100,7 +96,6 @@ class DatabricksRunner(JobRunner):
         self._ids: dict[str, int] = {}
         self._listed = False
         self._attempts: dict[int, int] = {}
-        self._without_room: Counter[int] = Counter()
 
     def place(self, trial: Trial) -> str:
         return trial_name(self._name, trial.number, trial.attempt)
@@ -226,20 +221,22 @@ class DatabricksRunner(JobRunner):
             known.feed([(ended, line) for line in _lines_in(output)])
         if stands.executed:
             reason = error_in(output) or reason
-        stands = self._with_patience(number, stands)
+        alone = stands.unplaced and len(self.machines) < 2  # there is no other node type to be tried
         too_long = stands.too_long or known.late or exceeds(job, stands.started, stands.ended)
         return TrialSnapshot(
-            number, place, stands.state, started=stands.started, ended=stands.ended, reports=known.taken(), reason=reason,
-            too_long=too_long, retry=stands.retry, lost=stands.lost and not too_long, unplaced=stands.unplaced,
-        )  # fmt: skip
-
-    def _with_patience(self, number: int, stands: Standing) -> Standing:
-        """Return an end for lack of machines as one that costs no retry, some times in a row, where no other type is to be tried."""
-        if not stands.unplaced or len(self.machines) > 1:
-            return stands
-        self._without_room[number] += 1
-        again = self._without_room[number] < _STARTS
-        return replace(stands, lost=again, unplaced=not again)
+            number,
+            place,
+            stands.state,
+            started=stands.started,
+            ended=stands.ended,
+            reports=known.taken(),
+            reason=reason,
+            too_long=too_long,
+            retry=stands.retry,
+            lost=(stands.lost or alone) and not too_long,
+            preempted=stands.preempted,
+            unplaced=stands.unplaced and not alone,
+        )
 
     def _read(self, known: _Known, count: int) -> None:
         """Read the pieces of an attempt's output that are new."""

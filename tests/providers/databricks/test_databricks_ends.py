@@ -59,6 +59,11 @@ def test_a_cluster_without_machines_is_one_that_found_no_place() -> None:
     assert not ended("CLUSTER_ERROR", "CLOUD_FAILURE", NO_ROOM).unplaced, "it had machines once"
 
 
+def test_spot_nodes_that_are_taken_away_are_told_from_other_losses() -> None:
+    assert ended("CLUSTER_ERROR", "CLOUD_FAILURE", "Terminated: SPOT_INSTANCE_TERMINATION(CLOUD_FAILURE)").preempted
+    assert not ended("CLUSTER_ERROR", "CLOUD_FAILURE", "Terminated: DRIVER_UNREACHABLE").preempted
+
+
 def test_a_timeout_and_a_cancellation_are_told_apart() -> None:
     assert ended("CANCELED", "CLIENT_ERROR", result="TIMEDOUT").too_long
     found = ended("USER_CANCELED", "SUCCESS", result="CANCELED")

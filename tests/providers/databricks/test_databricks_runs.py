@@ -124,12 +124,25 @@ def test_throttling_errors_and_lost_answers_make_no_run_twice(
 
 
 @pytest.mark.complete
+def test_a_workspace_that_takes_no_more_runs_has_trials_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DatabricksEmulator(parallel=1, grace=0.3) as small:
+        for name, value in {**small.environment, "CLOUDTUNE_DATABRICKS_POLL": "0.1"}.items():
+            monkeypatch.setenv(name, value)
+        job = job_of(tmp_path, databricks={"queue": {"enabled": False}}, limits={"trials": 3, "parallel": 2})
+        run = api.prepare(job, "databricks", project=tmp_path, base=tmp_path)
+        assert run.wait() is RunState.COMPLETED, run.events()
+        assert {(trial.state, trial.attempt) for trial in run.trials()} == {(TrialState.COMPLETED, 1)}, run.events()
+
+
+@pytest.mark.complete
 def test_a_spot_node_that_is_taken_away_costs_no_retry(faults: Faults, submit: Submit, tmp_path: Path) -> None:
     faults.spot = 0.7
     run = submit(job_of(tmp_path, compute={"spot": True}, limits={"trials": 3}), **OWN)
     assert run.wait() is RunState.COMPLETED, run.events()
-    assert faults.counts["spot"]
-    assert sum(trial.attempt - 1 for trial in run.trials()) == faults.counts["spot"]
+    lost = sum(trial.attempt - 1 for trial in run.trials())
+    assert 0 < lost <= faults.counts["spot"], "a program may have ended before its node was taken"
     assert any("SPOT_INSTANCE_TERMINATION" in str(event) for event in run.events())
 
 
