@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,11 @@ from cloudtune_databricks.storage import Printed, download, option, put_text
 from cloudtune_databricks.translate import codec_of
 from cloudtune_databricks.words import SCHEME, path_of
 
-_EARLIER = 3600.0
-"""Seconds before the beginning of a run from which on its one-time runs are looked for: clocks differ."""
+_EARLIER = 600.0
+"""Seconds before an attempt was started from which on its run is looked for: clocks differ."""
+
+_IDS = "databricks-runs.txt"
+"""The file in a run's folder with the ids of its one-time runs, a line each: the service has no list by name."""
 
 _LONGEST = 4096
 """Characters of a trial's values in a request, whose parameters may have 10,000 in all."""
@@ -93,8 +97,9 @@ class DatabricksRunner(JobRunner):
         self.files_folder = path_of(files)
         self._printed = Printed(workspace, self.files_folder)
         self._known: dict[str, _Known] = {}
-        self._ids: dict[str, int] = {}
-        self._listed = False
+        self._ids_file = brief.folder / _IDS
+        self._ids = _read_ids(self._ids_file)
+        self._listed = inf
         self._attempts: dict[int, int] = {}
 
     def place(self, trial: Trial) -> str:
@@ -116,6 +121,8 @@ class DatabricksRunner(JobRunner):
         self._attempts[trial.number] = trial.attempt
         place = self.place(trial)
         self._ids[place] = self._workspace.submit(self._request(trial), f"starting trial {trial.number}")
+        with self._ids_file.open("a", encoding="utf-8") as file:
+            file.write(f"{place} {self._ids[place]}\n")
 
     def _request(self, trial: Trial) -> dict[str, Any]:
         """Return the request of one attempt; its name is its token, by which a repeated call makes no second run."""
@@ -144,22 +151,27 @@ class DatabricksRunner(JobRunner):
         program = task["spark_python_task"]
         return {**task, "spark_python_task": {**program, "parameters": [*program["parameters"], word]}}
 
-    def _id(self, place: str) -> int | None:
-        """Return the id of the run of an attempt; None where there is none. The runs are listed once, if it is not known."""
-        if place not in self._ids and not self._listed:
-            for page in self._workspace.pages(since=self.brief.created - _EARLIER):
-                for run in page:
-                    self._note(run)
-            self._listed = True
-        return self._ids.get(place)
+    def _id(self, place: str, since: float | None = None) -> int | None:
+        """Return the id of the run of an attempt; None where there is none.
 
-    def _note(self, run: Mapping[str, Any]) -> None:
-        if attempt_in(self._name, str(run.get("run_name", ""))) is not None:
-            self._ids.setdefault(str(run["run_name"]), int(run["run_id"]))
+        It is in the run's folder, unless the driver died before the answer came; then the newest runs of the workspace are listed.
+
+        Args:
+            place: its name.
+            since: when it was started at the earliest, in seconds since 1970; None for the beginning of the run.
+        """
+        earliest = (since or self.brief.created) - _EARLIER
+        if place not in self._ids and earliest < self._listed:
+            for page in self._workspace.pages(since=earliest):
+                for run in page:
+                    if attempt_in(self._name, str(run.get("run_name", ""))) is not None:
+                        self._ids.setdefault(str(run["run_name"]), int(run["run_id"]))
+            self._listed = earliest
+        return self._ids.get(place)
 
     def find(self, trial: Trial) -> bool:
         self._attempts[trial.number] = trial.attempt
-        return self._id(self.place(trial)) is not None
+        return self._id(self.place(trial), trial.started) is not None
 
     def stop(self, place: str) -> None:
         run = self._id(place)
@@ -278,6 +290,13 @@ class DatabricksRunner(JobRunner):
         if not self._helped:
             raise TrialError("it is a task of the native settings, which says itself where its files go")
         return download(self._workspace, f"{self.files_folder}/{trial.number}/output", target)
+
+
+def _read_ids(file: Path) -> dict[str, int]:
+    """Return the ids of one-time runs by their names; a line that was not written to its end is none."""
+    lines = file.read_text("utf-8").splitlines(keepends=True) if file.is_file() else []
+    pairs = (line.split() for line in lines if line.endswith("\n"))
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
 def _lines_in(output: Mapping[str, Any]) -> list[str]:

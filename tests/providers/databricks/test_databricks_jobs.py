@@ -33,6 +33,7 @@ class Recorded:
         self.runs: dict[int, dict[str, Any]] = {}
         self.cancelled: list[int] = []
         self.files: dict[str, bytes] = {}
+        self.since: list[float] = []
         self._others = others
 
     def submit(self, request: dict[str, Any], _: str) -> int:
@@ -53,6 +54,7 @@ class Recorded:
         return key
 
     def pages(self, *, since: float | None = None, active: bool = False) -> Iterator[list[dict[str, Any]]]:
+        self.since += [] if since is None else [since]
         own = [run for run in self.runs.values() if not active or run["state"]["life_cycle_state"] == "RUNNING"]
         all_runs = [
             *({"run_id": 5000 + each, "run_name": "another's", "state": {}} for each in range(self._others)),
@@ -96,7 +98,7 @@ class Recorded:
         }
 
 
-def runner_on(workspace: Recorded, **fields: Any) -> DatabricksRunner:
+def runner_on(workspace: Recorded, folder: Path, **fields: Any) -> DatabricksRunner:
     data = {
         "name": "tune",
         "trial": {"source": "src", "command": "python train.py"},
@@ -107,7 +109,7 @@ def runner_on(workspace: Recorded, **fields: Any) -> DatabricksRunner:
     }
     job = TuningJob.from_data(data).driven()
     plan = DatabricksProvider({"volume": VOLUME}).plan(job)
-    brief = RunBrief("tune-1", job, plan, {}, 0.0, 1.0, lambda: dict(plan.request))
+    brief = RunBrief("tune-1", job, plan, {}, 5000.0, 1.0, lambda: dict(plan.request), folder)
     runner = DatabricksRunner(workspace, brief)  # type: ignore[arg-type]
     runner.prepare()
     return runner
@@ -117,9 +119,9 @@ def trial(number: int, attempt: int = 1, **values: Any) -> Trial:
     return Trial(number, values or {"x": 0.5}, attempt=attempt)
 
 
-def test_among_many_runs_of_others_each_trial_costs_no_more_than_a_call() -> None:
+def test_among_many_runs_of_others_each_trial_costs_no_more_than_a_call(tmp_path: Path) -> None:
     workspace = Recorded(others=1000)
-    runner = runner_on(workspace)
+    runner = runner_on(workspace, tmp_path)
     trials = [trial(number) for number in range(6)]
     for each in trials:
         runner.submit(each)
@@ -130,9 +132,9 @@ def test_among_many_runs_of_others_each_trial_costs_no_more_than_a_call() -> Non
     assert workspace.calls["entries"] == 1
 
 
-def test_alone_in_the_workspace_one_list_tells_of_all() -> None:
+def test_alone_in_the_workspace_one_list_tells_of_all(tmp_path: Path) -> None:
     workspace = Recorded()
-    runner = runner_on(workspace)
+    runner = runner_on(workspace, tmp_path)
     trials = [trial(number) for number in range(20)]
     for each in trials:
         runner.submit(each)
@@ -141,9 +143,9 @@ def test_alone_in_the_workspace_one_list_tells_of_all() -> None:
     assert workspace.calls == {"list": 1, "entries": 1}
 
 
-def test_reports_come_by_pieces_and_an_end_only_with_all_of_them() -> None:
+def test_reports_come_by_pieces_and_an_end_only_with_all_of_them(tmp_path: Path) -> None:
     workspace = Recorded()
-    runner = runner_on(workspace)
+    runner = runner_on(workspace, tmp_path)
     runner.submit(trial(0))
     folder = runner.files_folder
     workspace.files[f"{folder}/printed/0-1/000001.txt"] = b"10.500 step 1: score=0.25\n"
@@ -161,30 +163,46 @@ def test_reports_come_by_pieces_and_an_end_only_with_all_of_them() -> None:
     assert f"{folder}/heard/0-1.2" not in workspace.files
 
 
-def test_where_the_volume_has_nothing_the_runs_own_output_is_read() -> None:
+def test_where_the_volume_has_nothing_the_runs_own_output_is_read(tmp_path: Path) -> None:
     workspace = Recorded()
-    runner = runner_on(workspace)
+    runner = runner_on(workspace, tmp_path)
     runner.submit(trial(0))
     workspace.end(1)
     (seen,) = runner.poll([trial(0)])
     assert [report.metrics for report in seen.reports] == [{"score": 0.5}]
 
 
-def test_a_run_of_an_attempt_that_is_over_is_ended() -> None:
+def test_a_run_of_an_attempt_that_is_over_is_ended(tmp_path: Path) -> None:
     workspace = Recorded()
-    earlier = runner_on(workspace)
+    earlier = runner_on(workspace, tmp_path)
     earlier.submit(trial(0))
-    later = runner_on(workspace)
-    assert later.find(trial(0)), "by its name, since this runner did not submit it"
+    workspace.calls.clear()
+    later = runner_on(workspace, tmp_path)
+    assert later.find(trial(0))
+    assert not workspace.calls, "its id is in the run's folder"
     later.submit(trial(0, attempt=2))
     later.poll([trial(0, attempt=2)])
     assert workspace.cancelled == [1]
 
 
-def test_the_same_attempt_is_one_run_whoever_submits_it() -> None:
+def test_a_run_whose_id_was_never_told_is_found_by_its_name_among_the_newest(tmp_path: Path) -> None:
+    workspace = Recorded(others=100)
+    runner_on(workspace, tmp_path).submit(trial(0))
+    (tmp_path / "databricks-runs.txt").write_text("tune-x-0-1 7\ntune-y-0-1 8")  # half a line
+    workspace.calls.clear()
+    later = runner_on(workspace, tmp_path)
+    begun = Trial(0, {"x": 0.5}, attempt=1, started=9000.0)
+    assert later.find(begun)
+    assert later.find(begun)
+    assert workspace.since == [9000.0 - 600]
+    assert not later.find(Trial(1, {"x": 0.5}, attempt=1, started=9100.0)), "what is later was listed"
+    assert len(workspace.since) == 1
+
+
+def test_the_same_attempt_is_one_run_whoever_submits_it(tmp_path: Path) -> None:
     workspace = Recorded()
     for _ in range(2):
-        runner_on(workspace).submit(trial(0))
+        runner_on(workspace, tmp_path).submit(trial(0))
     assert len(workspace.runs) == 1
     (run,) = workspace.runs.values()
     assert run["said"]["idempotency_token"] == run["run_name"]
@@ -192,10 +210,10 @@ def test_the_same_attempt_is_one_run_whoever_submits_it() -> None:
 
 
 @pytest.mark.parametrize(("length", "on_volume"), [(10, False), (20_000, True)])
-def test_values_that_are_too_long_for_a_request_go_to_the_volume(length: int, on_volume: bool) -> None:
+def test_values_that_are_too_long_for_a_request_go_to_the_volume(length: int, on_volume: bool, tmp_path: Path) -> None:
     workspace = Recorded()
     text = "{{x}}" * (length // 5)
-    runner = runner_on(workspace, space={"x": {"type": "categorical", "values": [text, "b"]}})
+    runner = runner_on(workspace, tmp_path, space={"x": {"type": "categorical", "values": [text, "b"]}})
     runner.submit(trial(0, x=text))
     word = task_of(workspace.runs[1]["said"])["spark_python_task"]["parameters"][-1]
     name, _, said = word.partition("=")
