@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 
 import cloudtune
 from cloudtune import Categorical, Float, Int, RunState, TrialState, TuningJob, api, tune
@@ -203,8 +204,9 @@ def test_plans_are_plain_data_and_know_their_worst(tmp_path: Path) -> None:
 
 
 def test_python_and_yaml_say_the_same() -> None:
-    data: dict[str, Any] = {
-        "name": "j", "trial": {"command": "x"}, "objective": {"metric": "m", "goal": "minimize"},
-        "space": {"x": Float(low=0, high=1).model_dump()}, "limits": {"trials": 1},
-    }  # fmt: skip
+    data: dict[str, Any] = plain_data(
+        objective={"metric": "m", "goal": "minimize"},
+        space={"x": Float(low=0, high=1).model_dump()},
+        limits={"trials": 1},
+    )
     assert TuningJob.from_yaml(TuningJob.from_data(data).to_yaml()) == TuningJob.model_validate(data)

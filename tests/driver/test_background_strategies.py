@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 from scripted_launcher import Script, curve, good
 
 from cloudtune.driver import asking
@@ -90,15 +91,7 @@ class Following(Script):
 
 
 def made(folder: Path, **fields: Any) -> tuple[TuningJob, RunStore]:
-    data = {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0, "high": 1}},
-        "strategy": STRATEGY,
-        "limits": {"trials": 4, "parallel": 3, "failed": 99},
-        **fields,
-    }
+    data = {**plain_data(strategy=STRATEGY, limits={"trials": 4, "parallel": 3, "failed": 99}), **fields}
     job = TuningJob.from_data(data)
     record = RunRecord("r-1", "r", "local", "local", json.dumps(job.to_data()), "{}", native={"seed": "3"})
     return job, Store(folder).create(record)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from older_stores import lower
+from plain_jobs import plain_data
 from scripted_launcher import Script, good
 
 from cloudtune.driver.intake import Intake
@@ -18,14 +19,11 @@ from cloudtune.store.enqueued import enqueue, enqueued
 from cloudtune.store.records import RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 
-JOB: dict[str, Any] = {
-    "name": "j",
-    "trial": {"command": "true"},
-    "objective": {"metric": "loss", "goal": "minimize"},
-    "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}, "k": {"type": "int", "low": 1, "high": 9}},
-    "strategy": {"type": "random", "seed": 1},
-    "limits": {"trials": 5},
-}
+JOB: dict[str, Any] = plain_data(
+    space={"x": {"type": "float", "low": 0.0, "high": 1.0}, "k": {"type": "int", "low": 1, "high": 9}},
+    strategy={"type": "random", "seed": 1},
+    limits={"trials": 5},
+)
 
 
 def job_of(**fields: Any) -> TuningJob:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune.driver.launcher import Ended, Queued, Remark
 from cloudtune.driver.machine_choice import MachineChoice
@@ -17,15 +18,7 @@ from cloudtune.planning.plan import Machines, Plan
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, Trial, TrialState
 
-JOB = TuningJob.from_data(
-    {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
-        "limits": {"trials": 3, "trial_time": "2m"},
-    }
-)
+JOB = TuningJob.from_data(plain_data(limits={"trials": 3, "trial_time": "2m"}))
 
 
 class Runner(JobRunner):

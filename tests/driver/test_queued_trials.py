@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from plain_jobs import plain_data
 from scripted_launcher import Script, good
 
 from cloudtune.driver.follower import RunFollower
@@ -15,14 +16,7 @@ from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 
-JOB = TuningJob.from_data({
-    "name": "j",
-    "trial": {"command": "true"},
-    "objective": {"metric": "loss", "goal": "minimize"},
-    "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
-    "strategy": {"type": "random", "seed": 1},
-    "limits": {"trials": 2, "parallel": 2},
-})  # fmt: skip
+JOB = TuningJob.from_data(plain_data(strategy={"type": "random", "seed": 1}, limits={"trials": 2, "parallel": 2}))
 
 
 @pytest.fixture

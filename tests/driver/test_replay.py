@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from older_stores import lower
+from plain_jobs import plain_data
 from scripted_launcher import Script
 
 from cloudtune.driver.launcher import Ended
@@ -40,14 +41,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def job_of(**fields: Any) -> TuningJob:
-    data = {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": SPACE,
-        "limits": {"trials": 16, "parallel": 4, "failed": 99},
-        **fields,
-    }
+    data = {**plain_data(space=SPACE, limits={"trials": 16, "parallel": 4, "failed": 99}), **fields}
     return TuningJob.from_data(data)
 
 

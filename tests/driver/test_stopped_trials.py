@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from plain_jobs import plain_data
 from scripted_launcher import Script, good
 
 from cloudtune.driver.launcher import Ended
@@ -17,16 +18,7 @@ from cloudtune.store.records import ELSEWHERE, Report, RunRecord, RunState, Tria
 from cloudtune.store.stops import STOPPED, ask_to_stop, asked_to_stop
 from cloudtune.store.store import RunStore, Store
 
-JOB = TuningJob.from_data(
-    {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
-        "strategy": {"type": "random", "seed": 1},
-        "limits": {"trials": 5, "parallel": 2},
-    }
-)
+JOB = TuningJob.from_data(plain_data(strategy={"type": "random", "seed": 1}, limits={"trials": 5, "parallel": 2}))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import exceeds, verdict
@@ -14,16 +15,7 @@ RUNNING, COMPLETED, FAILED, CANCELLED, PRUNED, WAITING = (
     TrialState.RUNNING, TrialState.COMPLETED, TrialState.FAILED, TrialState.CANCELLED, TrialState.PRUNED, TrialState.WAITING,
 )  # fmt: skip
 
-JOB = TuningJob.from_data(
-    {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
-        "limits": {"trials": 3, "trial_time": "2m"},
-        "stopping": {"type": "median"},
-    }
-)
+JOB = TuningJob.from_data(plain_data(limits={"trials": 3, "trial_time": "2m"}, stopping={"type": "median"}))
 PRUNED_HERE = (PRUNED, "pruned at step 3 by the median rule")
 CANCELLED_HERE = (CANCELLED, "the time limit is reached")
 STARTED_AGAIN = (WAITING, "interrupted")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune.planning.known_values import Finding
 from cloudtune.planning.merge_patch import Merging
@@ -67,14 +68,11 @@ class MadeUp(Translation):
 
 
 def planned(**fields: Any) -> Plan:
-    job = {
-        "name": "j",
-        "trial": {"command": "python t.py", "image": "i", "environment": {"KEY": "secret"}},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
-        "strategy": {"type": "random"},
-        "limits": {"trials": 4, "parallel": 8},
-    }
+    job = plain_data(
+        trial={"command": "python t.py", "image": "i", "environment": {"KEY": "secret"}},
+        strategy={"type": "random"},
+        limits={"trials": 4, "parallel": 8},
+    )
     return MadeUp(TuningJob.from_data({**job, **fields})).plan()
 
 

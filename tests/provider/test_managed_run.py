@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
@@ -24,14 +25,7 @@ RUNNING, COMPLETED, FAILED, CANCELLED = (
 
 def job_of(**fields: Any) -> TuningJob:
     return TuningJob.from_data(
-        {
-            "name": "j",
-            "trial": {"command": "true"},
-            "objective": {"metric": "loss", "goal": "minimize"},
-            "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
-            "limits": {"trials": 9, "parallel": 2, **fields.pop("limits", {})},
-            **fields,
-        }
+        {**plain_data(limits={"trials": 9, "parallel": 2, **fields.pop("limits", {})}), **fields}
     )
 
 

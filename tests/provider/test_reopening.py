@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 from scripted_launcher import Script, broken, good
 
 from cloudtune.bundle.source import source_digests
@@ -26,14 +27,7 @@ from cloudtune.store.secrets import kept_environment
 from cloudtune.store.store import RunStore, Store
 from cloudtune_local.provider import LocalProvider
 
-JOB: dict[str, Any] = {
-    "name": "j",
-    "trial": {"command": "true"},
-    "objective": {"metric": "loss", "goal": "minimize"},
-    "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
-    "strategy": {"type": "random", "seed": 1},
-    "limits": {"trials": 3},
-}
+JOB: dict[str, Any] = plain_data(strategy={"type": "random", "seed": 1}, limits={"trials": 3})
 GRID = {"strategy": {"type": "grid"}, "space": {"x": {"type": "float", "low": 0.0, "high": 1.0, "step": 0.5}}}
 
 

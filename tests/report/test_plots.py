@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune import tune
 from cloudtune.errors import ConfigError, TrialError
@@ -61,15 +62,7 @@ def run_of(tmp_path: Path) -> Callable[..., Run]:
         objectives: list[dict[str, str]] = ONE,
         state: RunState = RunState.COMPLETED,
     ) -> Run:
-        job = TuningJob.from_data(
-            {
-                "name": "j",
-                "trial": {"command": "true"},
-                "objective": objectives,
-                "space": SPACE,
-                "limits": {"trials": 60},
-            }
-        )
+        job = TuningJob.from_data(plain_data(objective=objectives, space=SPACE, limits={"trials": 60}))
         plan = Plan("local", "driven", {})
         record = RunRecord("j-1", "j", "local", "local", json.dumps(job.to_data()), json.dumps(plan.to_data()), state)
         stored = Store(tmp_path).create(record)

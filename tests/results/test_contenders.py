@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from older_stores import lower
+from plain_jobs import plain_data
 
 from cloudtune.costs.views import cost_of, run_cost
 from cloudtune.errors import DamagedRun
@@ -104,15 +105,7 @@ def test_what_a_run_has_cost_is_the_same_without_its_trials(amounts: tuple[str |
     ]  # a machine whose name looks like an amount
     trials = [Trial(0, {}), *(Trial(number, {}, charges=(each, each)) for number, each in enumerate(charges, 1))]
     run = stored(tmp_path, trials)
-    job = TuningJob.from_data(
-        {
-            "name": "n",
-            "trial": {"command": "true"},
-            "objective": {"metric": "m", "goal": "minimize"},
-            "space": {"x": {"type": "float", "low": 0, "high": 1}},
-            "limits": {"trials": 1},
-        }
-    )
+    job = TuningJob.from_data(plain_data(objective={"metric": "m", "goal": "minimize"}, limits={"trials": 1}))
     found = cost_of(run.record(), outcomes.charges(run), job)
     assert found == run_cost(run.record(), trials, job)
     assert (found is None) is (amounts == (None, None))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from late import LATE
+from plain_jobs import plain_data
 
 from cloudtune.errors import SpecError
 from cloudtune.interop.formats import load_format
@@ -43,14 +44,11 @@ PLAIN = {name: belief.model_dump(exclude_unset=True) for name, belief in PRIOR.i
 
 
 def job(strategy: dict[str, Any], **fields: Any) -> TuningJob:
-    made: dict[str, Any] = {
-        "name": "a",
-        "trial": {"command": "x"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {name: parameter.model_dump() for name, parameter in MIXED.items()},
-        "strategy": strategy,
-        "limits": {"trials": 30},
-    }
+    made: dict[str, Any] = plain_data(
+        space={name: parameter.model_dump() for name, parameter in MIXED.items()},
+        strategy=strategy,
+        limits={"trials": 30},
+    )
     return TuningJob.from_data({**made, **fields})
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_jobs import plain_data
 
 from cloudtune.search import Search, strategy_for
 from cloudtune.search.grid import GridSearch
@@ -40,12 +41,9 @@ def test_trials_that_cannot_learn_are_spread_evenly(trials: int, parallel: int) 
 
 
 def test_the_limits_of_a_job_are_heard() -> None:
-    fields: dict[str, Any] = {
-        "name": "a",
-        "trial": {"command": "x"},
-        "objective": {"metric": "m", "goal": "minimize"},
-        "space": {"x": {"type": "int", "low": 1, "high": 6}},
-    }
+    fields: dict[str, Any] = plain_data(
+        objective={"metric": "m", "goal": "minimize"}, space={"x": {"type": "int", "low": 1, "high": 6}}
+    )
     job = TuningJob.from_data({**fields, "limits": {"trials": 6}})
     assert job.strategy == AutoStrategy()
     found = choice_for(job)
@@ -80,13 +78,11 @@ def test_every_choice_can_search_its_space(job: TuningJob) -> None:
 @settings(max_examples=40, deadline=None)
 def test_a_search_without_a_strategy_suggests_what_the_chosen_one_does(trials: int, parallel: int, seed: int) -> None:
     job = TuningJob.from_data(
-        {
-            "name": "a",
-            "trial": {"command": "x"},
-            "objective": {"metric": "m", "goal": "minimize"},
-            "space": {name: parameter.model_dump() for name, parameter in SPACE.items()},
-            "limits": {"trials": trials, "parallel": parallel},
-        }
+        plain_data(
+            objective={"metric": "m", "goal": "minimize"},
+            space={name: parameter.model_dump() for name, parameter in SPACE.items()},
+            limits={"trials": trials, "parallel": parallel},
+        )
     )
     found = choice_for(job)
     assert found is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from older_stores import lower
+from plain_jobs import plain_data
 
 from cloudtune import api
 from cloudtune.errors import ConfigError, RunBusy, RunNotFound, StoreError
@@ -279,10 +280,7 @@ def test_moments_and_repetitions_are_kept_and_unknown_in_stores_of_before(run: R
     assert [report.moment for report in run.reports()] == [0, 2]
 
 
-JOB = TuningJob.from_data({
-    "name": "a", "trial": {"command": "true"}, "objective": {"metric": "loss", "goal": "minimize"},
-    "space": {"x": {"type": "float", "low": 0, "high": 1}}, "limits": {"trials": 1},
-})  # fmt: skip
+JOB = TuningJob.from_data(plain_data(name="a", limits={"trials": 1}))
 
 
 @pytest.mark.parametrize("run_id", ["../../keep", "..", ".", "a/../../../keep", "/keep", "a\0b", "latest", "-x"])

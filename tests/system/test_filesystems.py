@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune import TuningJob, api
 from cloudtune.store import network
@@ -26,15 +27,7 @@ def test_the_nearest_mount_counts(tmp_path: Path) -> None:
 
 
 def test_a_store_on_a_network_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = TuningJob.from_data(
-        {
-            "name": "n",
-            "trial": {"command": "true"},
-            "objective": {"metric": "score", "goal": "maximize"},
-            "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
-            "limits": {"trials": 1},
-        }
-    )
+    job = TuningJob.from_data(plain_data(objective={"metric": "score", "goal": "maximize"}, limits={"trials": 1}))
     assert not list(api.prepare(job, "local", project=tmp_path, base=tmp_path).events())
     monkeypatch.setattr(network, "network_filesystem", lambda _folder: "nfs4")
     (event,) = api.prepare(job, "local", project=tmp_path, base=tmp_path).events()

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune import api
 from cloudtune.errors import ProviderError, SpecError, UnsupportedError
@@ -317,13 +318,7 @@ def test_what_this_machine_cannot_do_is_refused(finish: Callable[..., Run]) -> N
 
 def test_a_driver_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = TuningJob.from_data(
-        {
-            "name": "j",
-            "trial": {"command": "true"},
-            "objective": {"metric": "m", "goal": "maximize"},
-            "space": {"x": X},
-            "limits": {"trials": 1},
-        }
+        plain_data(objective={"metric": "m", "goal": "maximize"}, space={"x": X}, limits={"trials": 1})
     )
     run = api.prepare(job, "local", project=tmp_path)
     monkeypatch.setattr(sys, "executable", "/bin/false")

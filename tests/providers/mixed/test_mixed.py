@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune.config import load_profile, tables
 from cloudtune.costs.spending import Spending
@@ -114,11 +115,10 @@ class PlaceLauncher(Launcher):
 def job_of(trials: int = 8, parallel: int = 4, **fields: Any) -> TuningJob:
     return TuningJob.from_data(
         {
-            "name": "j", "trial": {"command": "true"}, "objective": {"metric": "loss", "goal": "minimize"},
-            "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}}, "strategy": {"type": "random", "seed": 1},
-            "limits": {"trials": trials, "parallel": parallel}, **fields,
+            **plain_data(strategy={"type": "random", "seed": 1}, limits={"trials": trials, "parallel": parallel}),
+            **fields,
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from late import LATE
 from permitted_runs import lines_of, without
+from plain_jobs import plain_data
 
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ProviderError
@@ -30,15 +31,11 @@ if LATE:
     from cloudtune_vertex.vizier.places import settings_of
 
 JOB = TuningJob.from_data(
-    {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0, "high": 1}},
-        "strategy": {"type": "vizier", "algorithm": "random", "early_stopping": "median"},
-        "first": [{"x": 0.5}],
-        "limits": {"trials": 6},
-    }
+    plain_data(
+        strategy={"type": "vizier", "algorithm": "random", "early_stopping": "median"},
+        first=[{"x": 0.5}],
+        limits={"trials": 6},
+    )
 )
 
 
