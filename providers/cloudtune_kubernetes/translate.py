@@ -239,4 +239,5 @@ class ImportedTranslation(ClusterTranslation):
     def _path_of(self, target: str) -> str:
         if self._mode.driven:
             return super()._path_of(target)
-        return self._ledger.field_at(self._job, target) or f"{imported.NATIVE}.{target}"
+        found = self._ledger.field_at(self._job, target)
+        return f"{imported.NATIVE}.{target}" if found is None or found.startswith(imported.NATIVE) else found

@@ -22,6 +22,7 @@ from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.job import TuningJob, regex_paths
 from cloudtune.spec.strategies import Grid, Population
 from cloudtune_kubernetes.capabilities import SUPPORT
+from cloudtune_kubernetes.katib.admission import refusals
 from cloudtune_kubernetes.katib.space import POPULATION, Written, algorithm_name, codec_of, loses_its_scale, write
 from cloudtune_kubernetes.names import PREFIX, RUN, run_name
 from cloudtune_kubernetes.pod import CONTAINER, PROVIDER, helped
@@ -288,3 +289,4 @@ def mistakes_of(request: Mapping[str, Any]) -> Iterator[Violation]:
         return
     for steps, message in mistakes(made.spec):
         yield Violation(path_text(steps), message)
+    yield from refusals(made.spec)

@@ -184,6 +184,8 @@ WRONG: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "more at once than at all": (("parallelTrialCount",), 9, "parallelTrialCount should be less"),
     "a kind without a controller": (("trialTemplate", "trialSpec", "kind"), "PyTorchJob", 'no matches for kind "PyTorchJob"'),
     "a reference to nothing": (("trialTemplate", "trialParameters", "0", "reference"), "x", "parameter reference x does not exist"),
+    "a parameter without a place": (("trialTemplate", "trialParameters", "0", "name"), "other", "other in spec.trialParameters not found"),
+    "a name of trials": (("trialTemplate", "trialSpec", "metadata"), {"name": "one"}, "metadata.name and metadata.namespace"),
     "an empty range": (("parameters", "0", "feasibleSpace", "max"), "0", "max should be greater"),
 }  # fmt: skip
 

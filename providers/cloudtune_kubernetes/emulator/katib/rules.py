@@ -1,6 +1,7 @@
 """The defaults of Experiments, and what Katib's webhook finds wrong with them (pkg/webhook/v1beta1/experiment)."""
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from cloudtune_kubernetes.emulator.katib.space import ALGORITHMS, BadSpace, axes
 _SUCCESS = 'status.conditions.#(type=="Complete")#|#(status=="True")#'
 _FAILURE = 'status.conditions.#(type=="Failed")#|#(status=="True")#'
 _EDITABLE = ("parallelTrialCount", "maxTrialCount", "maxFailedTrialCount")
-COLLECTORS = ("StdOut", "File", "None")
+COLLECTORS = ("StdOut", "File")
 """Collectors that are emulated."""
 
 
@@ -102,8 +103,14 @@ def _check_template(spec: Mapping[str, Any]) -> None:
     kind = (template.get("trialSpec") or {}).get("kind", "Job")
     if kind != "Job":
         raise refused(f'no matches for kind "{kind}" in version "{template["trialSpec"].get("apiVersion")}"')
+    own = (template.get("trialSpec") or {}).get("metadata") or {}
+    if own.get("name") or own.get("namespace"):
+        raise refused("metadata.name and metadata.namespace in spec.trialTemplate must be omitted")
     names = {each["name"] for each in spec.get("parameters") or ()}
+    text = json.dumps(template.get("trialSpec"), ensure_ascii=False)
     for each in template["trialParameters"]:
+        if template.get("trialSpec") and f"${{trialParameters.{each['name']}}}" not in text:
+            raise refused(f"parameter name: {each['name']} in spec.trialParameters not found in spec.trialTemplate")
         reference = each.get("reference", "")
         if reference not in names and not reference.startswith("${trialSpec."):
             raise refused(f"parameter reference {reference} does not exist in spec.parameters: {sorted(names)}")
