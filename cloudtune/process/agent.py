@@ -71,7 +71,7 @@ def _begin(root: Path, files: TrialFiles, number: int, order: Mapping[str, Any])
         begin(
             files,
             number,
-            [word or sys.executable for word in order["argv"]],
+            [order["argv"][0] or sys.executable, *order["argv"][1:]],
             parameters=order["parameters"],
             environment={**environment, **thread_limits(needs, environment)},
             folder=root / "source",

@@ -165,7 +165,7 @@ class Keeper:
             why = "system" if error.errno in _SYSTEM_ERRORS else "start"
             message = f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}"
             self._failed_to_start(request, message, why)
-        except ImportError as error:
+        except (ImportError, ValueError) as error:  # ValueError: a word that no program can be given
             self._failed_to_start(request, str(error))
         if lease is not None and all(child.lease != lease for child in self._children.values()):
             os.close(lease)

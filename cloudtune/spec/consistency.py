@@ -1,6 +1,6 @@
 """Check that the parts of a search agree: the space, the objectives, the strategy and the stopping rule."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 from pydantic import ValidationError
@@ -16,6 +16,15 @@ from cloudtune.spec.strategies import AutoStrategy, Bayesian, Grid, StrategySpec
 
 Found = tuple[tuple[str | int, ...], str]
 """A location in the spec, and the message of a problem there."""
+
+
+def nul_problems(path: tuple[str | int, ...], value: object) -> Iterator[Found]:
+    """Yield the places of NUL characters, which no program can be given, in a text or a list of texts."""
+    if isinstance(value, str) and "\0" in value:
+        yield path, "holds a NUL character, which no program can be given; take it away"
+    elif isinstance(value, tuple):
+        for index, each in enumerate(value):
+            yield from nul_problems((*path, index), each)
 
 
 class Named(Protocol):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     JsonValue,
@@ -18,7 +19,7 @@ from cloudtune.space.parameters import Count, Integer, Number, SpecModel
 from cloudtune.space.space import Space
 from cloudtune.spec.compute import Compute, Encryption, Network
 from cloudtune.spec.confirm import ConfirmField
-from cloudtune.spec.consistency import Found, constraint_problems, refuse, search_problems
+from cloudtune.spec.consistency import Found, constraint_problems, nul_problems, refuse, search_problems
 from cloudtune.spec.constraint import Constraint, Constraints
 from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, Requirements, SpaceEntries, Text
 from cloudtune.spec.first import FirstTrials
@@ -36,6 +37,12 @@ def _environment_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _variable(name: str) -> str:
+    if "=" in name or "\0" in name:
+        raise ValueError("holds = or a NUL character")
+    return name
+
+
 class TrialSpec(SpecModel):
     """What one trial runs: a command, a function, or the program that an image starts."""
 
@@ -49,7 +56,10 @@ class TrialSpec(SpecModel):
     """A Python function, package.module:name, that takes the parameters as keywords and returns its metrics."""
     image: PerProvider | None = None
     """The container image; one, or one a provider."""
-    environment: dict[Text, Annotated[str, BeforeValidator(_environment_text)]] = {}
+    environment: dict[
+        Annotated[Text, AfterValidator(_variable)],
+        Annotated[str, BeforeValidator(_environment_text)],
+    ] = {}
     """Environment variables of the trial. Plans, logs and the store do not show their values."""
 
     @model_validator(mode="after")
@@ -181,9 +191,20 @@ class TuningJob(SpecModel):
     def _consistent(self) -> Self:
         starts = self.trial.command is not None or self.trial.function is not None
         problems = [*search_problems(self), *constraint_problems(self, self.metrics), *self._limit_problems()]
-        if problems := [*problems, *source_problems(self, starts=starts)]:
+        if problems := [*problems, *source_problems(self, starts=starts), *self._unspeakable()]:
             refuse(type(self).__name__, problems)
         return self
+
+    def _unspeakable(self) -> Iterator[Found]:
+        trial = self.trial
+        yield from nul_problems(("trial", "command"), trial.command)
+        for name, value in trial.environment.items():
+            yield from nul_problems(("trial", "environment", name), value)
+        for name, entry in self.space.items():
+            for place, each in enumerate(entry) if isinstance(entry, tuple) else [(None, entry)]:
+                path = ("space", name) if place is None else ("space", name, place)
+                for field in ("values", "value"):
+                    yield from nul_problems((*path, field), getattr(each, field, None))
 
     def _limit_problems(self) -> list[Found]:
         problems: list[Found] = []

@@ -232,7 +232,7 @@ class ProviderConformance:
             "rate": {"type": "float", "low": 1e-6, "high": 1.0, "scale": "log"},
             "step": {"type": "float", "low": 0.1, "high": 0.9, "step": 0.2},
             "layers": {"type": "int", "low": 1, "high": 9, "step": 2},
-            "kind": {"type": "categorical", "values": ["a b", "it's", "1", 1, 2.5, True, None]},
+            "kind": {"type": "categorical", "values": ["", "a b", "it's", "1", 1, 2.5, True, None]},
             "size": {"type": "ordinal", "values": [16, 32, 64]},
             "noise": {"type": "normal", "mean": 0.0, "std": 2.0},
             "momentum": {"type": "float", "low": 0.0, "high": 0.99, "scale": "reverse_log"},
@@ -245,6 +245,10 @@ class ProviderConformance:
             line = next(line for line in run.logs(trial.number) if line.startswith("PARAMETERS "))
             seen = json.loads(line.removeprefix("PARAMETERS "))
             assert seen == trial.parameters
+            words = next(line for line in run.logs(trial.number) if line.startswith("ARGUMENTS "))
+            if isinstance(seen["kind"], str):
+                options = json.loads(words.removeprefix("ARGUMENTS "))
+                assert options[options.index("--kind") + 1] == seen["kind"]
             assert {name: type(value) for name, value in seen.items()} == {
                 name: type(value) for name, value in trial.parameters.items()
             }

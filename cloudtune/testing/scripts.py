@@ -21,12 +21,14 @@ print(f"epoch 2: score = {1 - (x - 0.3) ** 2!r}, loss = {abs(x):e}")
 
 ECHO = """\
 import json
+import sys
 import cloudtune.trial as trial
 
 print("PARAMETERS " + json.dumps(trial.params(), sort_keys=True))
+print("ARGUMENTS " + json.dumps(sys.argv[1:]))
 trial.report(score=1.0)
 """
-"""Prints the parameters that it gets."""
+"""Prints the parameters that it gets, and its arguments."""
 
 CURVE = """\
 import time

@@ -44,6 +44,7 @@ SUPPORT: SupportTable = {
     "compute.keep": (Support.APPROXIMATE, "a job cannot say it: a cluster has an idle time of its own (az ml compute update --idle-time-before-scale-down SECONDS; 120 unless said), serverless machines have none"),
     "compute.max_wait": (Support.APPROXIMATE, "Azure Machine Learning's spot jobs wait as long as they must"),
     "data.remote": (Support.UNSUPPORTED, "Azure Machine Learning reads azureml://, https://, wasbs://, abfss:// and what is uploaded from here; give one under the key azureml: {azureml: azureml://…, …}"),
+    "data.quote": (Support.UNSUPPORTED, "Azure Machine Learning writes the path into the command as it is, where a ' ends a word: rename the file or folder"),
     "output": (Support.ENCODED, "each trial has a folder of its own there"),
     "output.remote": (Support.UNSUPPORTED, "Azure Machine Learning writes to datastores; give such a place under the key azureml: {azureml: azureml://datastores/NAME/paths/…, …}"),
     "network": (Support.APPROXIMATE, "the network is the workspace's and the compute's"),

@@ -179,6 +179,8 @@ class JobWriter(Account):
                 continue
             target = f"inputs.{names[name]}.path"
             self._ledger.carry_per_provider(f"data.{name}", value, target)
+            if "'" in place and helped(self._job):
+                self.note(self.own_path(f"data.{name}", value), "data.quote", target)
             if names[name] != name:
                 self._ledger.note(
                     self.own_path(f"data.{name}", value), Support.ENCODED, f"is called {names[name]}", target

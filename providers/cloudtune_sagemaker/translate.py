@@ -8,7 +8,7 @@ from cloudtune.planning.known_values import Finding
 from cloudtune.planning.mode import Reason
 from cloudtune.planning.plain_data import mapping
 from cloudtune.planning.plan import Machines, Plan, Support
-from cloudtune.planning.translation import Translation
+from cloudtune.planning.translation import Translation, with_environment
 from cloudtune.planning.violations import Violation
 from cloudtune.space.codecs import text_of
 from cloudtune.spec.job import TuningJob
@@ -34,7 +34,7 @@ from cloudtune_sagemaker.space import (
     packed_spec,
 )
 from cloudtune_sagemaker.values import judged, machines_of, regions, unheeded, with_known_machines
-from cloudtune_sagemaker.workload import PROVIDER, DefinitionWriter
+from cloudtune_sagemaker.workload import PROVIDER, VARIABLES, DefinitionWriter
 
 DIRECTORY = "sagemaker_submit_directory"
 """The static hyperparameter by which the training toolkit knows where the code is."""
@@ -278,7 +278,8 @@ class _Translation(Translation):
 
     def violations(self, request: dict[str, Any]) -> list[Violation]:
         operation = "CreateTrainingJob" if self._mode.driven else "CreateHyperParameterTuningJob"
-        return problems(with_known_machines(self._with_what_a_profile_gives(request)), operation)
+        whole = with_environment(request, self._job.trial.environment, VARIABLES)  # whose lengths are limited
+        return problems(with_known_machines(self._with_what_a_profile_gives(whole)), operation)
 
     def _with_what_a_profile_gives(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the request with placeholders for a missing role and image, and note what is missing."""

@@ -129,7 +129,7 @@ def _send_spawn(
     request = {
         "do": "spawn",
         "key": files.record,
-        "argv": [word or sys.executable for word in order["argv"]],
+        "argv": [order["argv"][0] or sys.executable, *order["argv"][1:]],
         "cwd": shared["work"],
         "record": files.record,
         "limit": shared["seconds"],

@@ -325,6 +325,20 @@ def test_keys_and_values_that_yaml_cannot_hold_are_refused_in_data() -> None:
     ]
 
 
+def test_what_no_program_can_be_given_is_refused_before_any_trial_is() -> None:
+    nul = "holds a NUL character, which no program can be given; take it away"
+    assert problems_of_data(trial={"command": ["x", "a\0b"]}) == [f"trial.command[1]: {nul}"]
+    assert problems_of_data(space={"x": {"type": "categorical", "values": ["a\0b", "c"]}}) == [
+        f"space.x.values[0]: {nul}"
+    ]
+    assert problems_of_data(trial={"command": "x", "environment": {"A=B": "c"}}) == [
+        "trial.environment.A=B: the name of a variable must be a text that is not empty, without = and NUL characters",
+    ]
+    assert problems_of_data(trial={"command": "x", "environment": {"C": "d\0"}}) == [
+        "trial.environment.C: must be a text or a number, without NUL characters (write other values in quotes)"
+    ]
+
+
 def test_the_source_is_named() -> None:
     with pytest.raises(SpecError, match=r"^the job of run 7 has 1 problem:\n  retries: ") as caught:
         TuningJob.from_data(data(retries=-1), "the job of run 7")

@@ -47,8 +47,8 @@ def _environment(location: Location) -> Words:
     if len(location) == 2:
         return Words("must be a mapping from names to values", "write NAME: value on a line for each")
     if location[-1] == "[key]":
-        return Words("the name of a variable must be a text that is not empty")
-    return Words("must be a text or a number", "write other values in quotes")
+        return Words("the name of a variable must be a text that is not empty, without = and NUL characters")
+    return Words("must be a text or a number, without NUL characters", "write other values in quotes")
 
 
 _BRANCHES = {

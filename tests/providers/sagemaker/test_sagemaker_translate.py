@@ -206,6 +206,8 @@ def test_conditions_are_definitions_under_bayesian_search_and_masked_under_rando
         ({"data": {"a": "s3://b/c", "A": "s3://b/d"}}, "data.A", "CLOUDTUNE_DATA_A"),
         ({"data": {"train": "gs://b/c"}}, "data.train", "s3://"),
         ({"trial": {"command": "x", "environment": {f"V{index}": "1" for index in range(49)}}}, "trial.environment", "48"),
+        ({"trial": {"command": "x", "environment": {"LONG": "1" * 513}}}, "trial.environment", "512"),
+        ({"trial": {"command": "x", "environment": {"LONG": "1" * 513}}, "mode": "driven"}, "trial.environment", "512"),
         ({"sagemaker": {"TrainingJobDefintion": {}}}, "sagemaker.TrainingJobDefintion", "did you mean 'TrainingJobDefinition'"),
         ({"sagemaker": {"TrainingJobDefinition": {"RetryStrategy": {"MaximumRetryAttempts": 99}}}}, "sagemaker.TrainingJobDefinition", "30"),
     ],

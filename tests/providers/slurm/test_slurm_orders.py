@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -17,7 +19,7 @@ from cloudtune_slurm.claims import claim, starts_of
 from cloudtune_slurm.commands import _as_arrays
 from cloudtune_slurm.orders import Turns, open_batch
 from cloudtune_slurm.supply import Supply
-from cloudtune_slurm.task import Task, files_of
+from cloudtune_slurm.task import Task, _send_spawn, files_of
 from cloudtune_slurm.tasks import Batch
 
 
@@ -279,3 +281,16 @@ def test_a_task_that_was_started_beside_itself_waits_for_the_trial_that_runs_alr
             assert ran.result(timeout=20) is None
     assert len(starts_of(files)) == 1
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("first", ["program", ""])
+def test_an_empty_word_of_a_command_stays_one_and_means_python_at_its_beginning_alone(
+    first: str, tmp_path: Path
+) -> None:
+    shared = {"outputs": None, "log_size": 4096, "work": "w", "seconds": None, "grace": 0}
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        order = {"number": 0, "argv": [first, "--kind", ""]}
+        _send_spawn(ours, files_of(tmp_path, shared, 0, 1), shared, order)
+        request = json.loads(theirs.recv(1 << 16))
+    assert request["argv"] == [first or sys.executable, "--kind", ""]
