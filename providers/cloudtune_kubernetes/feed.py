@@ -86,14 +86,14 @@ class Feed:
                 self._watch()
                 self._fail(None)
             except ProviderError as error:
-                if error.code == EXPIRED:
-                    self._version = ""
-                    continue
                 if self._cluster.is_lost:
                     self._fail(EmulatorEnded(str(error), code="Emulator"))
                     return
-                self._fail(error)
-            lasted = self._version != before or time.monotonic() - began > _LASTS
+                if error.code == EXPIRED:
+                    self._version = ""  # listed anew, after a pause that grows where that expires at once, too
+                else:
+                    self._fail(error)
+            lasted = self._version not in (before, "") or time.monotonic() - began > _LASTS
             pause = _PAUSE if lasted else min(2 * pause, 10.0)
             self._ended.wait(pause)
 

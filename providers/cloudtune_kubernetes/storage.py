@@ -98,11 +98,12 @@ def final_request(
         ProviderError: the cluster cannot be reached, or refuses.
     """
     tokens, parts = {"run": name}, {}
-    if cluster.settings.storage is not None:
-        _store(cluster, cluster.settings.storage, name, [(mark, files) for _, mark, files in _shipments(run, job)])
-    for token, mark, files in () if cluster.settings.storage is not None else _shipments(run, job):
-        tokens[token] = mark
-        parts[f"{name}-{mark}"] = _in_maps(cluster, name, f"{name}-{mark}", _cut(files))
+    if (storage := cluster.settings.storage) is not None:
+        _store(cluster, storage, name, _shipments(run, job))
+    else:
+        for token, mark, files in _shipments(run, job):
+            tokens[token] = mark
+            parts[f"{name}-{mark}"] = _in_maps(cluster, name, f"{name}-{mark}", _cut(files))
     if job.trial.environment:
         values = kept_environment(run)
         data = {f"variable-{index}": base64.b64encode(values[key].encode()).decode() for index, key in enumerate(job.trial.environment)}  # fmt: skip
@@ -138,13 +139,13 @@ def _cut(files: Mapping[str, Path]) -> dict[str, bytes]:
     return found
 
 
-def _store(cluster: Cluster, storage: str, run: str, shipments: Sequence[tuple[str, Mapping[str, Path]]]) -> None:
+def _store(cluster: Cluster, storage: str, run: str, shipments: Iterator[tuple[str, str, Mapping[str, Path]]]) -> None:
     """Put what travels into the profile's storage, and what fetches it into a ConfigMap."""
     from cloudtune_kubernetes import objects  # noqa: PLC0415  # few profiles have a storage
     from cloudtune_kubernetes.uploading import bucket_of, in_words  # noqa: PLC0415
 
     bucket, listed = bucket_of(storage), []
-    for folder, (mark, files) in enumerate(shipments):
+    for folder, (_, mark, files) in enumerate(shipments):
         for name, path in files.items():
             place = f"{run}/{mark}/{name}"
             with in_words(storage, f"putting {name} there"):

@@ -122,32 +122,30 @@ class ClusterTranslation(Translation):
         return self._of_job(own, "")
 
     def _all_native(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
-        given = own.get("katib")
-        if given is not None and not isinstance(given, Mapping):
-            self._ledger.note(
-                f"{self._native_at}.katib", Support.UNSUPPORTED, "must be an object, with metadata or spec"
-            )
-        for below in mapping(given):
-            self._ledger.carry(f"{self._native_at}.katib.{below}", below)
+        given = {} if own.get("katib") is None else self._parts_of("katib", own["katib"], "")
         job = self._of_job(own, f"{experiment.TEMPLATE}.")
         template = {"spec": {"trialTemplate": {"trialSpec": job}}} if job else {}
-        merged: dict[str, Any] = MERGING.merge(template, mapping(given))
+        merged: dict[str, Any] = MERGING.merge(template, given)
         return merged
 
     def _of_job(self, own: Mapping[str, Any], below: str) -> dict[str, Any]:
         """Return the part of a Job that native settings are; account for each of them."""
         kept = {name: value for name, value in own.items() if name != "katib"}
         for name, value in kept.items():
-            if name != "job":
+            if name == "job":
+                self._parts_of(name, value, below)
+            else:
                 self.carry_native(name, f"{below}{TEMPLATE}.{name}")
-                continue
-            if not isinstance(value, Mapping):
-                self._ledger.note(
-                    f"{self._native_at}.job", Support.UNSUPPORTED, "must be an object, with metadata or spec"
-                )
-            for part in mapping(value):
-                self._ledger.carry(f"{self._native_at}.job.{part}", f"{below}{part}")
         return part_of_job(kept)
+
+    def _parts_of(self, name: str, given: Any, below: str) -> Mapping[str, Any]:
+        """Return a native setting that is a part of an object at a path; account for each of its own parts."""
+        if not isinstance(given, Mapping):
+            message = "must be an object, with metadata or spec"
+            self._ledger.note(f"{self._native_at}.{name}", Support.UNSUPPORTED, message)
+        for part in mapping(given):
+            self.carry_native(f"{name}.{part}", f"{below}{part}")
+        return mapping(given)
 
     # What the API would refuse
 
