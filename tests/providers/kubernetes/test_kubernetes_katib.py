@@ -22,7 +22,8 @@ def experiment(name: str, command: str = COMMAND, **spec: Any) -> dict[str, Any]
         {"name": "lr", "parameterType": "double", "feasibleSpace": {"min": "0.01", "max": "0.1"}},
         {"name": "kind", "parameterType": "categorical", "feasibleSpace": {"list": ["a", "b"]}},
     ]
-    container = {"name": "main", "image": "x", "command": ["sh", "-c", command]}
+    seen = {"name": "SEEN", "value": "${trialParameters.rate} ${trialParameters.kind}"}  # each must have a place
+    container = {"name": "main", "image": "x", "command": ["sh", "-c", command], "env": [seen]}
     template = {
         "primaryContainerName": "main",
         "trialParameters": [{"name": "rate", "reference": "lr"}, {"name": "kind", "reference": "kind"}],
