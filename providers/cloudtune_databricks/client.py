@@ -29,8 +29,8 @@ _JOBS, _FILES, _FOLDERS = "/api/2.2/jobs/runs", "/api/2.0/fs/files", "/api/2.0/f
 _PAGE = 24
 """Runs on a page of a list: fewer than 25 (https://docs.databricks.com/api/workspace/jobs/listruns)."""
 
-GONE = frozenset({"404", "NOT_FOUND", "RESOURCE_DOES_NOT_EXIST"})
-"""Codes of what is not there."""
+GONE = frozenset({"404"})
+"""The code of what is not there, whatever the service calls it: the SDK tells it from other refusals."""
 
 FOR_GOOD = GONE | {
     "400", "403", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "FEATURE_DISABLED", "MALFORMED_REQUEST", "BAD_REQUEST",
@@ -159,12 +159,13 @@ class Workspace:
                 return
             query["page_token"] = page["next_page_token"]
 
-    def run(self, run_id: int) -> dict[str, Any]:
-        """Return what the service says of a run."""
-        found: dict[str, Any] = self.call(
-            f"looking at the run {run_id}", "GET", f"{_JOBS}/get", query={"run_id": run_id}
-        )
-        return found
+    def run(self, run_id: int) -> dict[str, Any] | None:
+        """Return what the service says of a run; None if it was deleted."""
+        with ignoring(GONE):
+            query = {"run_id": run_id}
+            found: dict[str, Any] = self.call(f"looking at the run {run_id}", "GET", f"{_JOBS}/get", query=query)
+            return found
+        return None
 
     def output(self, task_run_id: int) -> dict[str, Any]:
         """Return the error and the end of the output of a task; empty where the service keeps none."""
@@ -286,7 +287,7 @@ def _plain(error: Exception) -> str:
 
 def _refused(error: DatabricksError, doing: str) -> ProviderError:
     kind, said = type(error).__name__, _plain(error)
-    code = str(error.error_code or kind)
+    code = "404" if kind in ("NotFound", "ResourceDoesNotExist") else str(error.error_code or kind)
     if kind == "Unauthenticated":
         return CredentialError(
             f"Databricks refused while {doing}: {said}; log in again (databricks auth login)", code=code

@@ -90,6 +90,11 @@ def standing(run: Mapping[str, Any]) -> Standing:
     )
 
 
+def deleted() -> Standing:
+    """Return how a run stands that the service does not know any more."""
+    return Standing(TrialState.CANCELLED, reason="its run was deleted", retry=False)
+
+
 def _moment(milliseconds: Any) -> float | None:
     return milliseconds / 1000 if isinstance(milliseconds, int | float) and milliseconds > 0 else None
 

@@ -24,7 +24,7 @@ from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.trial.printed_metrics import PrintedMetrics
 from cloudtune_databricks.client import FOR_GOOD, Workspace
-from cloudtune_databricks.ends import Standing, error_in, standing
+from cloudtune_databricks.ends import Standing, deleted, error_in, standing
 from cloudtune_databricks.names import attempt_in, run_name, trial_name
 from cloudtune_databricks.request import helped, task_of, with_values
 from cloudtune_databricks.storage import Printed, download, option, put_text
@@ -114,8 +114,8 @@ class DatabricksRunner(JobRunner):
 
     def machine_of(self, trial: Trial) -> str:
         run = self._id(self.place(trial))
-        cluster = mapping(task_of(self._workspace.run(run)).get("new_cluster")) if run is not None else {}
-        return str(cluster.get("node_type_id", ""))
+        said = self._workspace.run(run) if run is not None else None
+        return str(mapping(task_of(said or {}).get("new_cluster")).get("node_type_id", ""))
 
     def submit(self, trial: Trial) -> None:
         self._attempts[trial.number] = trial.attempt
@@ -187,13 +187,13 @@ class DatabricksRunner(JobRunner):
             place: self._known.get(place) or _Known(trial, PrintedMetrics(self._patterns))
             for place, trial in asked.items()
         }
-        runs = {place: standing(run) for place, run in self._runs().items()}
+        runs = {place: deleted() if run is None else standing(run) for place, run in self._runs().items()}
         counts = self._printed.counts() if self._helped else {}
         return [self._look(place, known, runs[place], counts) for place, known in self._known.items()]
 
-    def _runs(self) -> dict[str, Mapping[str, Any]]:
-        """Return what the service says of each attempt: by pages of active runs, or one by one where that takes fewer calls."""
-        left, found = set(self._known), dict[str, Mapping[str, Any]]()
+    def _runs(self) -> dict[str, Mapping[str, Any] | None]:
+        """Return what the service says of each attempt, None of one that was deleted: by pages of active runs, or one by one where that takes fewer calls."""
+        left, found = set(self._known), dict[str, Mapping[str, Any] | None]()
         for read, page in enumerate(self._workspace.pages(active=True), start=1):
             for run in page:
                 place = str(run.get("run_name", ""))
@@ -281,7 +281,8 @@ class DatabricksRunner(JobRunner):
     def _kept(self, trial: Trial) -> list[str]:
         """Return the end of the output that the service keeps of a run that has ended."""
         run = self._id(trial.place)
-        stands = None if run is None else standing(self._workspace.run(run))
+        said = None if run is None else self._workspace.run(run)
+        stands = None if said is None else standing(said)
         if stands is None or stands.state is TrialState.RUNNING or not stands.task:
             return []
         return _lines_in(self._workspace.output(stands.task))

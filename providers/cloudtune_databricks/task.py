@@ -26,13 +26,21 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 _MOST = 1 << 20
 """Characters after which a piece of output is handed over before its time."""
 
+_SHOWN = 4_000_000
+"""Characters of the output that Databricks gets to see as well: it ends runs whose output is too large (20 MB in all,
+https://docs.databricks.com/aws/jobs/monitor: output size limits)."""
+
 _SHARE = 0.01
 """The part of a trial's time after which what it printed is handed over, where that is longer than the pause."""
+
+_ON_THEIR_WAY = 0.05
+"""Seconds that a line may take from the program."""
 
 _GRACE = 20.0
 """Seconds between SIGTERM and SIGKILL when the run is cancelled."""
@@ -99,10 +107,13 @@ class Output:
     def __init__(self, files: str, name: str) -> None:
         self._pieces, self._heard, self._name = os.path.join(files, "printed", name), os.path.join(files, "heard"), name
         self._lines: list[str] = []
-        self._size, self._count = 0, 0
+        self._size, self._count, self._shown = 0, 0, 0
 
     def take(self, line: str) -> bool:
-        """Take a line; return whether there are so many that they have to be handed over."""
+        """Take a line, and print it; return whether there are so many that they have to be handed over."""
+        if self._shown <= _SHOWN:
+            self._shown += len(line) + 1
+            print(line if self._shown <= _SHOWN else "cloudtune: what follows is on the volume alone", flush=True)
         self._lines.append(f"{time.time():.3f} {line}\n")
         self._size += len(line)
         return self._size > _MOST
@@ -112,11 +123,12 @@ class Output:
         if not self._lines:
             return
         content = "".join(self._lines).encode("utf-8", "backslashreplace")
-        write(os.path.join(self._pieces, f"{self._count + 1:06d}.txt"), content)
-        self._lines, self._size, self._count = [], 0, self._count + 1
-        write(os.path.join(self._heard, f"{self._name}.{self._count}"), b"")
+        count = self._count + 1
+        write(os.path.join(self._pieces, f"{count:06d}.txt"), content)
+        write(os.path.join(self._heard, f"{self._name}.{count}"), b"")
+        self._lines, self._size, self._count = [], 0, count
         with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(self._heard, f"{self._name}.{self._count - 1}"))
+            os.remove(os.path.join(self._heard, f"{self._name}.{count - 1}"))
 
 
 def options(words: list[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -192,25 +204,70 @@ def started(program: str, folder: str, environment: dict[str, str]) -> subproces
     )  # fmt: skip
 
 
-def lines_of(process: subprocess.Popen[bytes]) -> queue.Queue[str | None]:
-    """Return a queue of the lines that a program prints, with None after the last."""
-    found: queue.Queue[str | None] = queue.Queue()
-    assert process.stdout is not None
-    output = process.stdout
+class Stopped(Exception):  # nothing has gone wrong
+    """The run is cancelled."""
 
-    def read() -> None:
-        for line in output:
-            found.put(line.decode("utf-8", "replace").rstrip("\r\n"))
 
-    def wait() -> None:
-        process.wait()
-        reader.join(2.0)  # a process that it left may hold the output open
-        found.put(None)
+class Lines:
+    """The lines that a program prints.
 
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    threading.Thread(target=wait, daemon=True).start()
-    return found
+    Args:
+        process: the program.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._queue: queue.SimpleQueue[str | type[Stopped] | None] = queue.SimpleQueue()
+        self._process, self._over = process, False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._queue.put(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+    def _wait(self) -> None:
+        self._process.wait()
+        self._reader.join(2.0)  # a process that it left may hold the output open
+        self._queue.put(None)
+
+    def stop(self, *_: object) -> None:
+        """Have the next one be `Stopped`; may be called by the handler of a signal, whatever the thread is doing."""
+        self._queue.put(Stopped)
+
+    def next(self, seconds: float) -> str | None:
+        """Return the next line, None after the last.
+
+        Args:
+            seconds: that it is waited for at most.
+
+        Raises:
+            queue.Empty: there was none.
+            Stopped: the run is cancelled.
+        """
+        if self._over:
+            return None
+        line = self._queue.get(timeout=seconds) if seconds > 0 else self._queue.get_nowait()
+        if isinstance(line, type):
+            raise line
+        self._over = line is None
+        return line
+
+    def ready(self) -> Iterator[str]:
+        """Yield the lines that are on their way."""
+        until = time.monotonic() + _ON_THEIR_WAY
+        with contextlib.suppress(queue.Empty):
+            while (line := self.next(until - time.monotonic())) is not None:
+                yield line
+
+    def rest(self) -> Iterator[str]:
+        """Yield the lines that are left when the program has ended."""
+        while not self._over:
+            with contextlib.suppress(Stopped):
+                line = self.next(10.0)
+                if line is not None:
+                    yield line
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -227,13 +284,14 @@ class HandingOver:
     """Hands over what a trial prints and keeps, from time to time.
 
     Args:
+        lines: that the program prints.
         output: of the trial.
         checkpoint: its mirror.
         pause: seconds between two times, at least.
     """
 
-    def __init__(self, output: Output, checkpoint: Mirror, pause: float) -> None:
-        self._output, self._checkpoint, self._pause = output, checkpoint, pause
+    def __init__(self, lines: Lines, output: Output, checkpoint: Mirror, pause: float) -> None:
+        self._lines, self._output, self._checkpoint, self._pause = lines, output, checkpoint, pause
         self._begin = time.monotonic()
         self._next = self._begin + pause
 
@@ -243,10 +301,15 @@ class HandingOver:
         return max(self._next - time.monotonic(), 0.0)
 
     def now(self, *, last: bool = False) -> None:
-        """Hand over; where the volume cannot be written, say so, and try again the next time."""
+        """Hand over: first the checkpoint, so that no report is missing which the program made before it.
+
+        Where the volume cannot be written, say so, and try again the next time.
+        """
         try:
-            self._output.hand_over()
             self._checkpoint.follow(last=last)
+            for line in self._lines.ready():
+                self._output.take(line)
+            self._output.hand_over()
         except OSError as error:
             print(f"cloudtune: the volume took nothing: {error}", flush=True)
             if last:
@@ -254,21 +317,24 @@ class HandingOver:
         elapsed = time.monotonic() - self._begin
         self._next = time.monotonic() + max(self._pause, _SHARE * elapsed)
 
+    def watch(self) -> None:
+        """Take what the program prints, and hand it over, until it has ended."""
+        while True:
+            try:
+                line = self._lines.next(self.wait)
+            except queue.Empty:
+                self.now()
+                continue
+            if line is None:
+                return
+            if self._output.take(line):
+                self.now()
 
-def watch(process: subprocess.Popen[bytes], output: Output, handing: HandingOver) -> None:
-    """Print what the program prints, and hand it over, until it has ended."""
-    lines = lines_of(process)
-    while True:
-        try:
-            line = lines.get(timeout=handing.wait)
-        except queue.Empty:
-            handing.now()
-            continue
-        if line is None:
-            return
-        print(line, flush=True)
-        if output.take(line):
-            handing.now()
+
+def on_sigterm(handler: Any) -> None:
+    """Have SIGTERM handled, if this is the main thread."""
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, handler)
 
 
 def run(said: dict[str, str], data: dict[str, str], own: str) -> None:
@@ -287,12 +353,16 @@ def run(said: dict[str, str], data: dict[str, str], own: str) -> None:
     else:
         os.mkdir(kept)
     output = Output(files, f"{trial['number']}-{trial['attempt']}")
-    handing = HandingOver(output, Mirror(kept, os.path.join(folder, "checkpoint")), float(said["pause"]))
     process = started(os.path.join(code, "trial.py"), code, variables(said, data, trial, own))
+    lines, checkpoint = Lines(process), Mirror(kept, os.path.join(folder, "checkpoint"))
+    handing = HandingOver(lines, output, checkpoint, float(said["pause"]))
+    on_sigterm(lines.stop)
     try:
-        watch(process, output, handing)
+        handing.watch()
     finally:
         end(process)
+        for line in lines.rest():
+            output.take(line)
         Mirror(os.path.join(own, "output"), os.path.join(folder, "output")).follow(last=True)
         handing.now(last=True)
     if process.returncode:
@@ -309,15 +379,13 @@ def _cancelled(number: int, _: Any) -> None:
 
 def main(words: list[str]) -> None:
     """Run the trial that the words of the request describe."""
-    with contextlib.suppress(ValueError):  # this is not the main thread
-        signal.signal(signal.SIGTERM, _cancelled)
+    on_sigterm(_cancelled)
     own = tempfile.mkdtemp(prefix="cloudtune-task-")
     try:
         run(*options(words), own)
     finally:
         shutil.rmtree(own, ignore_errors=True)
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        on_sigterm(signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -64,9 +64,9 @@ class Recorded:
             self.calls["list"] += 1
             yield all_runs[begin : begin + 24]
 
-    def run(self, run_id: int) -> dict[str, Any]:
+    def run(self, run_id: int) -> dict[str, Any] | None:
         self.calls["get"] += 1
-        return self.runs[run_id]
+        return self.runs.get(run_id)
 
     def output(self, task: int) -> dict[str, Any]:
         self.calls["output"] += 1
@@ -170,6 +170,17 @@ def test_where_the_volume_has_nothing_the_runs_own_output_is_read(tmp_path: Path
     workspace.end(1)
     (seen,) = runner.poll([trial(0)])
     assert [report.metrics for report in seen.reports] == [{"score": 0.5}]
+
+
+def test_a_run_that_somebody_deleted_ends_its_trial_and_no_other(tmp_path: Path) -> None:
+    workspace = Recorded()
+    runner = runner_on(workspace, tmp_path)
+    for number in range(2):
+        runner.submit(trial(number))
+    del workspace.runs[1]
+    gone, other = runner.poll([trial(0), trial(1)])
+    assert (gone.state, gone.reason, gone.retry) == (TrialState.CANCELLED, "its run was deleted", False)
+    assert other.state is TrialState.RUNNING
 
 
 def test_a_run_of_an_attempt_that_is_over_is_ended(tmp_path: Path) -> None:

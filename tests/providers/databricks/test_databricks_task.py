@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from cloudtune_databricks.task import HandingOver, Mirror, Output, options, place, variables
+from cloudtune_databricks.task import HandingOver, Lines, Mirror, Output, Stopped, options, place, variables
 
 
 def old(path: Path, text: str) -> Path:
@@ -44,7 +46,10 @@ def test_a_piece_that_the_volume_does_not_take_comes_with_the_next(
 ) -> None:
     (tmp_path / "printed").touch()
     output = Output(str(tmp_path), "0-1")
-    handing = HandingOver(output, Mirror(str(tmp_path / "own"), str(tmp_path / "kept")), 10.0)
+    with subprocess.Popen(["true"], stdout=subprocess.PIPE) as process:
+        lines = Lines(process)
+        assert list(lines.rest()) == []
+    handing = HandingOver(lines, output, Mirror(str(tmp_path / "own"), str(tmp_path / "kept")), 10.0)
     output.take("one")
     handing.now()
     assert "the volume took nothing" in capsys.readouterr().out
@@ -75,6 +80,42 @@ def test_a_folder_on_the_volume_follows_what_changes_and_what_goes(tmp_path: Pat
     mirror.follow()
     assert (target / "deep" / "a").read_text() == "22"
     assert not (target / "b").exists()
+
+
+class Eager(Mirror):
+    """Copies what may still be written."""
+
+    def follow(self, *, last: bool = False) -> None:
+        super().follow(last=True)
+
+
+def test_no_report_is_missing_that_was_made_before_a_checkpoint_that_is_kept(tmp_path: Path) -> None:
+    """Each checkpoint follows the report of its step, and what is handed over may break off at any time."""
+    kept = tmp_path / "own" / "step"
+    kept.parent.mkdir()
+    program = f"import os\nfor n in range(3000):\n    print('step', n, flush=True)\n    open({str(kept)!r} + '~', 'w').write(str(n))\n    os.replace({str(kept)!r} + '~', {str(kept)!r})\n"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        lines = Lines(process)
+        mirror = Eager(str(kept.parent), str(tmp_path / "kept"))
+        handing = HandingOver(lines, Output(str(tmp_path), "0-1"), mirror, 0.0)
+        copied, looks = tmp_path / "kept" / "step", 0
+        while looks < 20:
+            handing.now()
+            if copied.exists():
+                looks += 1
+                printed = "".join(each.read_text() for each in sorted((tmp_path / "printed" / "0-1").glob("*.txt")))
+                assert f"step {copied.read_text()}\n" in printed
+        list(lines.rest())
+
+
+def test_a_program_that_is_stopped_is_heard_to_its_end(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "print('one')\nprint('two')"], stdout=subprocess.PIPE) as process:
+        lines, taken = Lines(process), list[str]()
+        lines.stop()
+        with pytest.raises(Stopped):
+            taken.extend(iter(lambda: str(lines.next(5.0)), ""))
+        assert [*taken, *lines.rest()] == ["one", "two"]
+        assert lines.next(0.0) is None
 
 
 def test_words_become_options_and_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
