@@ -50,6 +50,7 @@ SUPPORT: SupportTable = {
     "network.isolated": (Support.UNSUPPORTED, "a network policy of the account cuts trials off; take isolated away, or make one and say isolated = true in the profile"),
     "network.isolated.profile": (Support.APPROXIMATE, "the profile says that the account's own policy cuts trials off"),
     "region": (Support.APPROXIMATE, "of no effect: trials run where the workspace stands"),
+    "identity.folder": (Support.UNCHECKED, "it has to read the program that starts trials, which is in your own home: say folder = \"/Workspace/Shared/…\" in the profile"),
     "encryption": (Support.APPROXIMATE, "keys and traffic are the workspace's"),
     "tags": (Support.ENCODED, "as tags of each trial's cluster"),
     "tags.none": (Support.APPROXIMATE, "kept with the run: only clusters of their own have tags; a usage policy has those of serverless compute (databricks: {usage_policy_id: …})"),

@@ -17,6 +17,9 @@ def findings(workspace: Workspace) -> list[Finding]:
         found.append(Finding("endpoint", None, f"{settings.endpoint}, not Databricks itself"))
     if not found[0].ok:
         return found
+    if settings.identity and settings.folder is None:
+        message = f'{settings.identity} has to read the program that starts trials; say folder = "/Workspace/Shared/…" as well'
+        found.append(Finding("identity", ok=False, message=message))
     return [*found, _volume(workspace), *_compute(workspace), Finding.tried("runs", lambda: _runs(workspace))]
 
 

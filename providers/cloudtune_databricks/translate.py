@@ -139,7 +139,11 @@ class _Translation(Translation):
         return None if limit is None else min(math.ceil(limit.total_seconds()) + _MARGIN, 2**31 - 1)
 
     def _run_as(self) -> dict[str, str] | None:
-        own = self.own("identity", self._job.identity, "run_as") or self._settings.identity
+        value = self._job.identity
+        own = self.own("identity", value, "run_as")
+        if own is not None and self._helped and self._settings.folder is None:
+            self.note(self.own_path("identity", value or ""), "identity.folder", "run_as")
+        own = own or self._settings.identity
         if own is None:
             return None
         return {"user_name" if "@" in own else "service_principal_name": own}

@@ -53,6 +53,8 @@ def test_what_is_there_and_what_is_not_is_told(emulator: DatabricksEmulator, mon
     assert (bad["volume"].ok, bad["cluster"].ok) == (False, False)
     assert "does not exist" in bad["volume"].message
     assert found({"endpoint": emulator.url})["volume"].ok is False
+    assert found({**known, "identity": "6af3c5d2"})["identity"].ok is False
+    assert "identity" not in found({**known, "identity": "6af3c5d2", "folder": "/Workspace/Shared/cloudtune"})
     assert found({**known, "cluster": "", "instance": "m5.xlarge"})["compute"].ok is False
 
 
