@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import queue
@@ -61,6 +62,14 @@ def write(path: str, content: bytes) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(content)
+
+
+def show(line: str) -> None:
+    """Print a line, whatever the encoding of the output is."""
+    try:
+        print(line, flush=True)
+    except UnicodeEncodeError:
+        print(ascii(line), flush=True)
 
 
 class Mirror:
@@ -113,7 +122,7 @@ class Output:
         """Take a line, and print it; return whether there are so many that they have to be handed over."""
         if self._shown <= _SHOWN:
             self._shown += len(line) + 1
-            print(line if self._shown <= _SHOWN else "cloudtune: what follows is on the volume alone", flush=True)
+            show(line if self._shown <= _SHOWN else "cloudtune: what follows is on the volume alone")
         self._lines.append(f"{time.time():.3f} {line}\n")
         self._size += len(line)
         return self._size > _MOST
@@ -224,8 +233,10 @@ class Lines:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._queue.put(line.decode("utf-8", "replace").rstrip("\r\n"))
+        # A progress bar ends its lines with carriage returns, and some programs end none.
+        output = io.TextIOWrapper(self._process.stdout, "utf-8", "replace", newline=None)
+        while line := output.readline(_MOST):
+            self._queue.put(line.rstrip("\n"))
 
     def _wait(self) -> None:
         self._process.wait()

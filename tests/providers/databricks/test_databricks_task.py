@@ -118,6 +118,12 @@ def test_a_program_that_is_stopped_is_heard_to_its_end(tmp_path: Path) -> None:
         assert lines.next(0.0) is None
 
 
+def test_progress_bars_and_bytes_that_are_no_text_are_lines(tmp_path: Path) -> None:
+    program = "import sys\nsys.stdout.buffer.write(b'10%\\r90%\\r\\n\\xff end\\nno end')\n"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert list(Lines(process).rest()) == ["10%", "90%", "\ufffd end", "no end"]
+
+
 def test_words_become_options_and_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUDTUNE_VOLUMES", "/elsewhere")
     said, data = options(["--run=r", "--data=CLOUDTUNE_DATA_A=dbfs:///Volumes/m/d/t/x=1", "--trial=e30="])
