@@ -139,7 +139,8 @@ class ExperimentWriter(Account):
     def _algorithm(self, space: Written) -> dict[str, Any]:
         found = algorithm_of(self._job.strategy, space.varied, None)
         for key, support, message in losses_of(found):
-            self._ledger.note(f"strategy.{key}", support, message, "spec.algorithm")
+            whole = support is Support.UNSUPPORTED  # then none of its settings is carried
+            self._ledger.note("strategy" if whole else f"strategy.{key}", support, message, "spec.algorithm")
         if isinstance(self._job.strategy, Population):
             self.note("strategy", "strategy.population", "spec.algorithm")
             found.settings.pop(
