@@ -70,7 +70,7 @@ def test_the_source_distribution_holds_what_building_and_testing_take(built: Bui
         names = {name.removeprefix(f"{top}/") for name in sdist.getnames()}
     wanted = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml", "tests/support/late.py"}
     wanted |= {"mkdocs.yml", "docs/index.md", "docs/generate/project/job.yaml"}
-    assert "examples/provider_ssh/cloudtune_ssh/provider.py" in names
+    assert {*wanted, "examples/provider_ssh/cloudtune_ssh/provider.py"} <= names
     assert not {name for name in names if name.startswith("benchmarks/")}, "they compare with peers, and are no tests"
 
 
