@@ -44,7 +44,7 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
             ``release``: jobs there whose files have been read.
 
     Returns:
-        ``submitted``: the job's id; ``revoked``: whether each attempt will not begin; ``active`` and ``ended``: rows;
+        ``submit``: the job's id; ``revoked``: whether each attempt will not begin; ``active`` and ``ended``: rows;
         ``tasks``: the news of each. Where a command failed, ``refused``: its name in the request, the message, and
         whether it may succeed later; the rest is done all the same.
     """

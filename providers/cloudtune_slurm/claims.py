@@ -18,6 +18,9 @@ from cloudtune.process.attempts import ending_of
 from cloudtune.process.keeper import append
 from cloudtune.process.setting import TrialFiles
 
+_WRITING = 60.0
+"""Seconds after which a claim without a word is nobody's: its node died just then, or its disk was full."""
+
 NOBODY = ""
 """The task in the claim of a driver, which runs nothing."""
 
@@ -38,10 +41,13 @@ def claim(files: TrialFiles, task: str, **details: object) -> bool:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         starts = starts_of(files)
-        if not starts or starts[0]["task"] != task or "fenced" in starts[-1]:
+        if starts and (starts[0]["task"] != task or "fenced" in starts[-1]):
             return False
+        if not starts and time.time() - path.stat().st_mtime < _WRITING:
+            return False
+        begun = f"\n{begun}"  # half a line may stand there
     append(str(path), begun)
-    return True
+    return [start["task"] for start in starts_of(files)[:1]] == [task]
 
 
 def fence(files: TrialFiles) -> None:

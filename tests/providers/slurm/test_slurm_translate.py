@@ -1,6 +1,7 @@
 """What a job asks of Slurm, and what Slurm's answers mean: pure translations."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,22 @@ def test_one_task_alone_has_an_attempt(tmp_path: Path) -> None:
     fence(other)
     assert not claim(other, "12_1")
     assert starts_of(other)[0]["task"] == NOBODY
+
+
+@pytest.mark.parametrize("written", ["", '{"task": "12_0", "no'], ids=["nothing", "half a line"])
+@pytest.mark.parametrize("task", [NOBODY, "13_0"])
+def test_a_claim_whose_writer_died_or_had_no_room_for_it_is_nobodys_after_a_while(
+    written: str, task: str, tmp_path: Path
+) -> None:
+    files = TrialFiles(str(tmp_path), 1)
+    assert claim(files, "12_0")
+    (path,) = tmp_path.rglob("*.task")
+    path.write_text(written)
+    assert not claim(files, task), "it may be written just now"
+    os.utime(path, (0, 0))
+    assert claim(files, task)
+    assert [start["task"] for start in starts_of(files)] == [task]
+    assert not claim(files, "12_0")
 
 
 def test_an_attempt_that_has_ended_is_not_run_again_for_a_controller_that_does_not_know(tmp_path: Path) -> None:
