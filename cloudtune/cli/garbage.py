@@ -12,7 +12,7 @@ import psutil
 
 from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, DamagedRun, RunBusy
-from cloudtune.plugins.entry_points import providers
+from cloudtune.plugins.entry_points import emulators
 from cloudtune.process.orphans import VARIABLE, kill_orphans
 from cloudtune.provider.interface import Provider, load_provider
 from cloudtune.remote.resolving import provider_of
@@ -183,7 +183,7 @@ def _unused_in_store(store: Store) -> Iterator[tuple[Path, str]]:
 
 def _unused_temporary() -> Iterator[tuple[Path, str]]:
     """Yield temporary folders whose owners are gone: by their locks, or by their age where they have none."""
-    root, kinds = Path(tempfile.gettempdir()), (*providers(), *_OF_EMULATORS)
+    root, kinds = Path(tempfile.gettempdir()), (*emulators(), *_OF_EMULATORS)
     names = tuple(f"{PREFIX}{kind}-" for kind in kinds)
     old = {path for path in root.glob(f"{PREFIX}*") if path.name.startswith(names) and _is_old(path)}
     gone = old.union(*map(abandoned, kinds))

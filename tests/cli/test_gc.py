@@ -136,6 +136,7 @@ def test_folders_of_killed_emulators_go_and_no_others_of_the_machine(
         "cloudtune-vertex-used",
         "cloudtune-azureml-deep",
         "cloudtune-mine",
+        "cloudtune-ray-0",
         "other",
     ):
         (temporary / name / "below").mkdir(parents=True)
@@ -152,7 +153,7 @@ def test_folders_of_killed_emulators_go_and_no_others_of_the_machine(
         process.kill()
     left = {path.name for path in temporary.iterdir()}
     assert left == {
-        "cloudtune-vertex-used", "cloudtune-azureml-deep", "cloudtune-mine", "other", "cloudtune-trial-link",
+        "cloudtune-vertex-used", "cloudtune-azureml-deep", "cloudtune-mine", "cloudtune-ray-0", "other", "cloudtune-trial-link",
         "cloudtune-sagemaker-new",
     }  # fmt: skip
     assert (outside / "file").read_text() == "mine"
