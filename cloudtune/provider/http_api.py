@@ -32,6 +32,8 @@ class HttpApi:
         token: lets its bearer in; None for a service that asks for none.
         headers: returns more headers of a call, such as those of a proxy before the service; None for none.
         tls: whom to trust, and who is asking; None for what this machine trusts.
+        emulated: whether an address of this machine is an emulator's, which is gone for good where it does not answer;
+            False for that of a service whose address here is a tunnel's.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class HttpApi:
         *,
         headers: Callable[[], Mapping[str, str]] | None = None,
         tls: ssl.SSLContext | None = None,
+        emulated: bool = True,
     ) -> None:
         self.service, self._endpoint, self._token = service, endpoint, token
-        self._more, self.tls = headers, tls
+        self._more, self.tls, self._emulated = headers, tls, emulated
 
     @property
     def headers(self) -> dict[str, str]:
@@ -85,7 +88,8 @@ class HttpApi:
         except urllib.error.HTTPError as error:
             raise self._refused(error) from error
         except OSError as error:
-            refuse_lost(self._endpoint, f"asking {self.service} for {path}")
+            if self._emulated:
+                refuse_lost(self._endpoint, f"asking {self.service} for {path}")
             message = f"{self.service} cannot be reached: {getattr(error, 'reason', error)}"
             raise ProviderError(message, code="Connection", retryable=True) from error
 

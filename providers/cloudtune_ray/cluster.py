@@ -94,6 +94,24 @@ class Cluster:
                 self.ray.shutdown()
                 Cluster._ours = False
 
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[None]:
+        """Raise errors of Ray itself within the context as those of a cluster that is lost.
+
+        Raises:
+            ProviderError: the head was started again, or cannot be reached any more.
+        """
+        try:
+            yield
+        except self.ray.exceptions.RayError as error:
+            said = " ".join(str(error).split())[:300]
+            why = (
+                "its head was started again, and knows nothing of what ran before" if "WrongClusterID" in said else said
+            )
+            raise ProviderError(
+                f"the Ray cluster is lost: {why}; where there is one, a resume starts its trials again"
+            ) from error
+
     @property
     def address(self) -> str:
         """The address of the cluster's head."""

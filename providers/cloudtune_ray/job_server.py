@@ -201,7 +201,8 @@ class JobServer(CloudProvider):
             ProviderError: its place cannot be asked for.
         """
         named = self._named
-        return HttpApi(self.service, self.endpoint, self._settings.token) if named is None else named.dashboard()
+        own = self._settings
+        return HttpApi(self.service, self.endpoint, own.token, emulated=False) if named is None else named.dashboard()
 
     @property
     def _named(self) -> "KubeRay | None":
@@ -211,6 +212,10 @@ class JobServer(CloudProvider):
         from cloudtune_ray.kuberay import KubeRay  # noqa: PLC0415  # few clusters are reached so
 
         return KubeRay(self.endpoint or "", self._settings.context, self._settings.token)
+
+    def emulators(self) -> Mapping[str, str]:
+        """Return none: an address of this machine is that of a head here, or of a tunnel to one, such as by kubectl port-forward."""
+        return {}
 
     def addresses(self) -> Mapping[str, str]:
         named = self._named

@@ -114,7 +114,9 @@ class KubeRay:
         return context
 
     def _api(self, service: str, below: str) -> HttpApi:
-        return HttpApi(service, f"{self._found[0].host.rstrip('/')}{below}", headers=self._headers, tls=self._tls)
+        return HttpApi(
+            service, f"{self._found[0].host.rstrip('/')}{below}", headers=self._headers, tls=self._tls, emulated=False
+        )
 
     def _object(self, kind: str, name: str) -> Mapping[str, Any]:
         """Return a RayCluster or RayJob as Kubernetes has it."""

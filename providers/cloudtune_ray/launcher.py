@@ -102,7 +102,8 @@ class RayLauncher(Launcher):
         mirror.forget()
         self._queue.append(mirror)
         self._queued[trial.number] = time.monotonic()
-        self._hand_out()
+        with self._cluster.reached():
+            self._hand_out()
 
     def printed(self, trial: Trial) -> Sequence[str]:
         return sample(self._setting.files(trial).log)
@@ -121,6 +122,10 @@ class RayLauncher(Launcher):
         return True
 
     def poll(self, timeout: float) -> Sequence[TrialUpdate]:
+        with self._cluster.reached():
+            return self._poll(timeout)
+
+    def _poll(self, timeout: float) -> Sequence[TrialUpdate]:
         if not self._happened:
             try:
                 self._hear(timeout)
@@ -160,7 +165,8 @@ class RayLauncher(Launcher):
         if self._ray.is_initialized():  # else the connection has been shut down before
             for slot in self._slots.starting:
                 self._kill(slot.actor)
-            self._cluster.dismiss([slot.actor for slot in self._slots.all if slot.up])
+            with contextlib.suppress(self._ray.exceptions.RayError):  # of a cluster that is lost nothing is left
+                self._cluster.dismiss([slot.actor for slot in self._slots.all if slot.up])
         self._cluster.close()
 
     # Slots

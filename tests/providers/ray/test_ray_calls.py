@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from cloudtune.errors import ProviderError
 from cloudtune_ray import calls
 from cloudtune_ray.calls import Call, Calls
+from cloudtune_ray.cluster import Cluster
 
 
 class RayError(Exception):
@@ -87,3 +89,20 @@ def test_an_actor_out_of_reach_for_long_is_lost(clock: SimpleNamespace) -> None:
         clock.seconds += 1
     assert 160 <= clock.seconds <= 162
     assert [str(error) for _, _, error in found] == ["no route"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("RPC error: WrongClusterID: Perhaps the client is accessing GCS after it has restarted.", "its head was started again"),
+        ("Failed to connect to GCS", "Failed to connect to GCS"),
+    ],
+)  # fmt: skip
+def test_errors_of_ray_itself_are_those_of_a_cluster_that_is_lost(said: str, why: str) -> None:
+    cluster = object.__new__(Cluster)
+    cluster.ray = Ray()
+    with (
+        pytest.raises(ProviderError, match=f"^the Ray cluster is lost: {why}.*a resume starts its trials again$"),
+        cluster.reached(),
+    ):
+        raise RayError(said)

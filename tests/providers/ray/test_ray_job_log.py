@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cloudtune.errors import ProviderError
+from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune.provider.http_api import HttpApi
 from cloudtune_ray import job_server
 from cloudtune_ray.job_log import JobLog
@@ -177,3 +177,14 @@ def test_slots_that_do_not_end_are_left_after_a_time(dashboard: Dashboard, monke
     with pytest.raises(ProviderError, match="which ends the slots of the run, has not ended within 0 s"):
         JobServer({"endpoint": f"http://127.0.0.1:{dashboard.server_port}"}).dismiss("space", "run-1")
     assert dashboard.asked[-1] == "/api/jobs/dismissing/stop"
+
+
+def test_a_dashboard_on_this_machine_that_does_not_answer_is_a_tunnel_that_may_come_back(dashboard: Dashboard) -> None:
+    place = f"http://127.0.0.1:{dashboard.server_port}"
+    dashboard.shutdown()
+    dashboard.server_close()
+    server = JobServer({"endpoint": place})
+    assert server.emulators() == {}
+    with pytest.raises(ProviderError, match="^the job server of Ray cannot be reached: ") as caught:
+        server.api.ask("GET", "api/version")
+    assert (caught.value.retryable, isinstance(caught.value, EmulatorEnded)) == (True, False)
