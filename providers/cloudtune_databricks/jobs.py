@@ -8,7 +8,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class _Known:
         metrics: reads what it prints.
         read: how many pieces of it were read.
         reports: those that no snapshot had yet.
+        output: whether the output that the service keeps was read in the place of pieces.
         late: whether it is ended from here, for its time.
     """
 
@@ -57,6 +58,7 @@ class _Known:
     metrics: PrintedMetrics
     read: int = 0
     reports: list[Report] = field(default_factory=list)
+    output: bool = False
     late: bool = False
 
     @property
@@ -189,7 +191,10 @@ class DatabricksRunner(JobRunner):
         }
         runs = {place: deleted() if run is None else standing(run) for place, run in self._runs().items()}
         counts = self._printed.counts() if self._helped else {}
-        return [self._look(place, known, runs[place], counts) for place, known in self._known.items()]
+        seen = [self._look(place, known, runs[place], counts) for place, known in self._known.items()]
+        return [
+            replace(each, reports=self._known[each.place].taken()) for each in seen
+        ]  # none was lost by an error before
 
     def _runs(self) -> dict[str, Mapping[str, Any] | None]:
         """Return what the service says of each attempt, None of one that was deleted: by pages of active runs, or one by one where that takes fewer calls."""
@@ -217,7 +222,7 @@ class DatabricksRunner(JobRunner):
             self._workspace.cancel(int(run["run_id"]))
 
     def _look(self, place: str, known: _Known, stands: Standing, counts: Mapping[str, int]) -> TrialSnapshot:
-        """Return how an attempt stands, with the reports that no earlier snapshot had."""
+        """Read what an attempt has printed; return how it stands, but for its reports."""
         number, job = known.trial.number, self.brief.job
         if self._helped:
             self._read(known, counts.get(known.name, 0))
@@ -225,12 +230,13 @@ class DatabricksRunner(JobRunner):
             if exceeds(job, stands.started, time.time()) and not known.late:
                 known.late = True
                 self.stop(place)
-            return TrialSnapshot(number, place, started=stands.started, waiting=stands.waiting, reports=known.taken())
+            return TrialSnapshot(number, place, started=stands.started, waiting=stands.waiting)
         reason = stands.reason
         output = self._workspace.output(stands.task) if stands.task and (stands.executed or not known.read) else {}
-        if not known.read:  # a task of the user's own, or one that could not write to the volume
+        if not known.read and not known.output:  # a task of the user's own, or one that could not write to the volume
             ended = stands.ended or time.time()
             known.feed([(ended, line) for line in _lines_in(output)])
+            known.output = True
         if stands.executed:
             reason = error_in(output) or reason
         alone = stands.unplaced and len(self.machines) < 2  # there is no other node type to be tried
@@ -241,7 +247,6 @@ class DatabricksRunner(JobRunner):
             stands.state,
             started=stands.started,
             ended=stands.ended,
-            reports=known.taken(),
             reason=reason,
             too_long=too_long,
             retry=stands.retry,

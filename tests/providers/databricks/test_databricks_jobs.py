@@ -163,6 +163,22 @@ def test_reports_come_by_pieces_and_an_end_only_with_all_of_them(tmp_path: Path)
     assert f"{folder}/heard/0-1.2" not in workspace.files
 
 
+def test_what_was_read_before_an_error_comes_with_the_next_poll(tmp_path: Path) -> None:
+    workspace = Recorded()
+    runner = runner_on(workspace, tmp_path)
+    trials = [trial(0), trial(1)]
+    for each in trials:
+        runner.submit(each)
+    folder = runner.files_folder
+    workspace.files[f"{folder}/printed/0-1/000001.txt"] = b"10.500 step 1: score=0.25\n"
+    workspace.files |= {f"{folder}/heard/{number}-1.1": b"" for number in range(2)}
+    with pytest.raises(KeyError):
+        runner.poll(trials)
+    workspace.files[f"{folder}/printed/1-1/000001.txt"] = b"11.000 step 1: score=0.75\n"
+    assert [[report.metrics["score"] for report in each.reports] for each in runner.poll(trials)] == [[0.25], [0.75]]
+    assert [list(each.reports) for each in runner.poll(trials)] == [[], []]
+
+
 def test_where_the_volume_has_nothing_the_runs_own_output_is_read(tmp_path: Path) -> None:
     workspace = Recorded()
     runner = runner_on(workspace, tmp_path)
