@@ -118,7 +118,13 @@ class Workspace:
             CredentialError: there are no credentials, or they do not permit it.
             ProviderError: it was refused (`code` is the service's), or the workspace cannot be reached.
         """
-        return self._patiently(doing, lambda: self._client.do(method, path, **parts))
+        return self._patiently(doing, lambda: self._do(method, path, **parts))
+
+    def _do(self, method: str, path: str, headers: Mapping[str, str] | None = None, **parts: Any) -> Any:
+        """Make a call once; where several workspaces have one address, a header says which, as in the SDK's own methods."""
+        workspace = getattr(self._config, "workspace_id", None)
+        which = {"X-Databricks-Workspace-Id": str(workspace)} if workspace else {}
+        return self._client.do(method, path, headers={**which, **(headers or {})}, **parts)
 
     def _patiently(self, doing: str, call: Callable[[], T], *, outages: bool = False) -> T:
         """Return the result of a call, which is made again after errors that pass, and, if asked to, after outages."""
@@ -138,7 +144,7 @@ class Workspace:
     def submit(self, request: Mapping[str, Any], doing: str) -> int:
         """Submit a one-time run; return the id of that which has its idempotency token."""
         answer: Any = self._patiently(
-            doing, lambda: self._client.do("POST", f"{_JOBS}/submit", body=dict(request)), outages=True
+            doing, lambda: self._do("POST", f"{_JOBS}/submit", body=dict(request)), outages=True
         )
         return int(answer["run_id"])
 
@@ -214,9 +220,7 @@ class Workspace:
         def send() -> None:
             with file.open("rb") as opened:
                 headers = {"Content-Type": "application/octet-stream"}
-                self._client.do(
-                    "PUT", f"{_FILES}{quote(path)}", query={"overwrite": True}, headers=headers, data=opened
-                )
+                self._do("PUT", f"{_FILES}{quote(path)}", query={"overwrite": True}, headers=headers, data=opened)
 
         if file.stat().st_size:
             self._patiently(f"putting {path} there", send)
@@ -230,7 +234,7 @@ class Workspace:
         """Return the content of a file of a volume."""
 
         def read() -> bytes:
-            answer: Any = self._client.do("GET", f"{_FILES}{quote(path)}", raw=True)
+            answer: Any = self._do("GET", f"{_FILES}{quote(path)}", raw=True)
             stream: BinaryIO = answer["contents"]
             with contextlib.closing(stream):
                 return stream.read()
