@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cloudtune.errors import UnsupportedError
 from cloudtune.interop.formats import load_format
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.spec.job import TuningJob
+from cloudtune_kubernetes.container import Container
 from cloudtune_kubernetes.katib.experiment import experiment_name
 from cloudtune_kubernetes.katib.space import codec_of
 from cloudtune_kubernetes.settings import KubernetesSettings
@@ -64,6 +66,22 @@ def test_values_travel_in_a_variable_and_reports_in_a_file_that_katib_collects()
     assert made["metricsCollectorSpec"] == {"collector": {"kind": "File"}, "source": {"fileSystemPath": file}}
     assert made["objective"]["additionalMetricNames"] == ["loss"]
     assert made["objective"]["metricStrategies"][0] == {"name": "score", "value": "latest"}
+
+
+def test_reports_within_a_second_have_times_that_katibs_collector_keeps_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a number it takes the digits behind the point for nanoseconds (file-metricscollector.go): .9 would be before .123456."""
+    monkeypatch.setenv("CLOUDTUNE_METRICS", str(tmp_path / "m" / "metrics.log"))
+    sink = Container().sink()
+    assert sink is not None
+    for step, moment in enumerate((1764347000.123456, 1764347000.9, 1764347001.0), 1):
+        sink(step, moment, {"loss": 1 / step, "bad": float("nan")})
+    lines = [json.loads(line) for line in (tmp_path / "m" / "metrics.log").read_text().splitlines()]
+    times = ["2025-11-28T16:23:20.123456Z", "2025-11-28T16:23:20.900000Z", "2025-11-28T16:23:21.000000Z"]
+    assert [line["timestamp"] for line in lines] == times == sorted(times)
+    assert [line["loss"] for line in lines] == ["1.0", "0.5", "0.3333333333333333"]
+    assert all("bad" not in line for line in lines)
 
 
 @pytest.mark.parametrize(
