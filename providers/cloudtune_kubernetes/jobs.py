@@ -40,6 +40,14 @@ _READ = 32
 _UNREAD = 60.0
 """Seconds for which the log of a pod that has ended may be out of reach, as on a dead node, before its trial ends without it."""
 
+_BEHIND = 2.0
+"""Seconds that what follows a log may take to come to an end that has been told."""
+
+_UNREAD_ATTEMPTS = 3
+"""The attempt of a trial that is not made again where its log is out of reach."""
+
+_UNHEARD = "its pod is gone, and what it printed with it"
+
 _APPEARS = 30.0
 """Seconds within which the watch tells of a Job that was made; after that it is asked for."""
 
@@ -94,6 +102,9 @@ class KubernetesRunner(JobRunner):
 
     deleted: ClassVar[str] = "its Job was deleted"
     """What is said of an attempt that was deleted."""
+
+    loses_unread: ClassVar[bool] = True
+    """Whether an attempt that ended well is lost where nothing of its results can be known."""
 
     def __init__(self, cluster: Cluster, brief: RunBrief, folder: Path) -> None:
         super().__init__(brief)
@@ -186,7 +197,10 @@ class KubernetesRunner(JobRunner):
         self._end_late(jobs)
         snapshots = [self._look(place, known, stands.get(place)) for place, known in self._known.items()]
         self._read_ends(stands)
-        return [self._with_reports(place, seen) for place, seen in zip(self._known, snapshots, strict=True)]
+        return [
+            self._with_reports(place, known.end or seen)
+            for (place, known), seen in zip(self._known.items(), snapshots, strict=True)
+        ]
 
     def _jobs(self) -> Mapping[str, Object]:
         """Return the Jobs of attempts by their names."""
@@ -295,7 +309,7 @@ class KubernetesRunner(JobRunner):
     def _read_end(self, known: _Known, stands: Standing | None) -> None:
         """Read the log of an attempt that has ended, if its pod is still there."""
         if stands is None or not stands.pod:
-            known.read = True
+            self._leave_unread(known)
             return
         log = self._log_of(known, stands.pod)
         try:
@@ -305,12 +319,25 @@ class KubernetesRunner(JobRunner):
             gone = error.code in WITHOUT_LOG or stands.lost
             if not gone and (not error.retryable or error.code == "Connection"):
                 raise
-            known.read = gone or time.monotonic() - known.unread > _UNREAD
+            if gone or time.monotonic() - known.unread > _UNREAD:
+                self._leave_unread(known)
             return
         known.read = True
         log.close()
         _write(self._file(known.trial), lines, "w")
         self._part(known.trial).unlink(missing_ok=True)
+
+    def _leave_unread(self, known: _Known) -> None:
+        """End an attempt whose log is out of reach: one that ended well is lost with its results, unless all was heard before."""
+        known.unread, known.read = known.unread or time.monotonic(), True
+        if known.end is None or known.end.state is not TrialState.COMPLETED or not self.loses_unread:
+            return
+        if (
+            known.log is not None and known.log.followed and not known.log.whole
+        ):  # the thread that follows it may be behind
+            known.read = time.monotonic() - known.unread > _BEHIND
+        if known.read and (known.log is None or not known.log.whole) and known.trial.attempt < _UNREAD_ATTEMPTS:
+            known.end = replace(known.end, state=TrialState.FAILED, lost=True, reason=_UNHEARD)
 
     def read_unread(self, trials: Iterable[Trial]) -> None:
         """Read the logs of trials that have ended under a driver that did not get to it, or whose files went with its pod.

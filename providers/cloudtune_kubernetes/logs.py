@@ -62,6 +62,10 @@ class PodLog:
         pod: its name.
         lines: of the pod before it in the same Job, which are taken first.
         container: whose log it is.
+
+    Attributes:
+        followed: whether it was followed.
+        whole: whether that came to the end of what was printed.
     """
 
     def __init__(self, cluster: Cluster, pod: str, lines: Iterable[Line] = (), container: str = CONTAINER) -> None:
@@ -71,7 +75,7 @@ class PodLog:
         self._last: tuple[str, int] = ("", 0)
         self._same = 0
         self._ended = threading.Event()
-        self.followed = False
+        self.followed = self.whole = False
 
     def taken(self) -> list[Line]:
         """Return the lines that no earlier call returned."""
@@ -111,6 +115,7 @@ class PodLog:
                 broken = broken + 1 if (self._last, self._same) == before else 0
                 self._ended.wait(0.5 * 2**broken)
             else:
+                self.whole = not self._ended.is_set()
                 return  # to its end, which the last reading makes sure of
 
     def _read_on(self) -> None:

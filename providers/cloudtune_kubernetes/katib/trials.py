@@ -43,6 +43,7 @@ class KatibTrials(KubernetesRunner):
 
     kind = "trials"
     deleted = "its trial was deleted"
+    loses_unread = False  # Katib has measured it
 
     def __init__(self, cluster: Cluster, brief: RunBrief, experiment: str) -> None:
         self._experiment = experiment

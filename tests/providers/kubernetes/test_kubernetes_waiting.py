@@ -10,6 +10,7 @@ import pytest
 from cloud_runs import Submit, job_of, submitting
 from late import LATE
 
+from cloudtune.errors import ProviderError
 from cloudtune.store.records import RunState, TrialState
 
 if LATE:
@@ -20,6 +21,7 @@ if LATE:
     from cloudtune_kubernetes.emulator.errors import forbidden
     from cloudtune_kubernetes.emulator.kinds import JOB, POD
     from cloudtune_kubernetes.feed import Feed
+    from cloudtune_kubernetes.logs import PodLog
     from cloudtune_kubernetes.workload import QUEUE
 
 EXCEEDED = "exceeded quota: team, requested: pods=1, used: pods=10, limited: pods=10"
@@ -126,3 +128,24 @@ def test_a_trial_waits_for_its_queue_and_begins_again_when_that_takes_its_pod_aw
     waits = "waits for its queue (it is suspended, in the queue team)"
     taken = "attempt 1 was lost (its queue took its pod away: it is suspended, in the queue team); it is started again"
     assert told == [waits, "begins", taken, waits, "begins", "completed"]
+
+
+def test_what_ended_well_runs_again_where_its_log_is_gone(
+    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a pod that Succeeded on a node that died before its log was read."""
+    read = PodLog.read
+
+    def gone(log: PodLog) -> list[str]:
+        if "-0-1" in log.pod:
+            raise ProviderError("its node is gone", code="404")
+        return read(log)
+
+    monkeypatch.setattr(PodLog, "read", gone)
+    monkeypatch.setattr(PodLog, "follow", lambda _: None)
+    run = submit(job_of(tmp_path, limits={"trials": 1}))
+    assert run.wait() is RunState.COMPLETED, run.events()
+    (trial,) = run.trials()
+    assert (trial.attempt, trial.state, len(list(run.reports(0)))) == (2, TrialState.COMPLETED, 3)
+    lost = "attempt 1 was lost (its pod is gone, and what it printed with it); it is started again"
+    assert lost in [message for _, _, message in run.events()]
