@@ -26,7 +26,6 @@ from cloudtune.notifying.telling import telling
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import emulate
 from cloudtune.provider.handle import RunHandle
-from cloudtune.publishing import publisher_of
 from cloudtune.remote.resolving import config_folder, provider_of
 from cloudtune.report import write_report
 from cloudtune.results.confirmation import Confirmed, settled
@@ -477,6 +476,8 @@ class Run(RunHandle):
             ProviderError: a target cannot be reached.
             RunBusy: another process publishes the run to the same place.
         """
+        from cloudtune.publishing import publisher_of  # noqa: PLC0415  # few runs are published
+
         targets = publisher_of(
             self, to=to, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard, wandb=wandb
         )

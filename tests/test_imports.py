@@ -59,7 +59,7 @@ def test_a_run_loads_nothing_that_draws(tmp_path: Path) -> None:
     assert "cloudtune.report" in loaded
     assert not _OPTIONAL & _packages(loaded)
     drawing = {f"cloudtune.report.{name}" for name in ("plots", "plotly_figures", "charts", "study", "cards")}
-    assert not (drawing | {"cloudtune.store.cards"}) & loaded
+    assert not (drawing | {"cloudtune.store.cards", "cloudtune.publishing"}) & loaded
 
 
 def test_the_help_loads_no_spec(tmp_path: Path) -> None:
