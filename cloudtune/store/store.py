@@ -455,11 +455,16 @@ class RunStore:
 
         Raises:
             RunBusy: another process holds it.
+            StoreError: the file system has no locks.
         """
         with store_errors(self.folder):
             descriptor = open_lock(self.lock)
         try:
-            if not lock_soon(descriptor, dying=dying):
+            try:
+                free = lock_soon(descriptor, dying=dying)
+            except OSError as error:
+                raise StoreError(f"{self.folder} has no file locks ({error.strerror}), so that two could drive one run; keep the project elsewhere") from error  # fmt: skip
+            if not free:
                 raise RunBusy(f"another process is driving {self.id}; watch it with: {self.command('show')}")
             yield
         finally:
@@ -474,6 +479,8 @@ class RunStore:
             return False  # it was never driven, or its folder is gone or closed to this user
         try:
             return not try_lock(descriptor, shared=True)
+        except OSError:
+            return False  # a file system without locks, on which nothing is driven
         finally:
             os.close(descriptor)
 

@@ -1,9 +1,11 @@
 """The store: what is written is read back, by anyone, at any time."""
 
+import errno
 import gc
 import itertools
 import multiprocessing
 import multiprocessing.synchronize
+import re
 import sqlite3
 import threading
 import time
@@ -124,6 +126,21 @@ def _hold_the_lock(project: Path, ready: "multiprocessing.synchronize.Event") ->
     with Store(project).run("a-run").locked():
         ready.set()
         time.sleep(60)
+
+
+def test_a_file_system_without_locks_is_refused_for_driving_and_looked_at_all_the_same(
+    run: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object, **__: object) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("cloudtune.store.store.lock_soon", none)
+    monkeypatch.setattr("cloudtune.store.store.try_lock", none)
+    said = "has no file locks (No locks available), so that two could drive one run; keep the project elsewhere"
+    with pytest.raises(StoreError, match=re.escape(said)), run.locked():
+        raise AssertionError("it is not driven")
+    run.lock.touch()
+    assert not run.driven
 
 
 def test_who_looks_whether_a_run_is_driven_keeps_no_driver_away(tmp_path: Path, run: RunStore) -> None:
