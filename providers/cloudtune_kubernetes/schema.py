@@ -18,6 +18,12 @@ _QUANTITY = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+|[numkMGTPE]
 _QUANTITIES = frozenset({"limits", "requests", "sizeLimit", "divisor"})
 """Fields whose values are quantities, which may be written as numbers as well."""
 
+_LONG = frozenset({
+    "activeDeadlineSeconds", "deletionGracePeriodSeconds", "expirationSeconds", "fsGroup", "generation", "runAsGroup", "runAsUser",
+    "seconds", "startingDeadlineSeconds", "supplementalGroups", "terminationGracePeriodSeconds", "tolerationSeconds",
+})  # fmt: skip
+"""Fields of a Job whose whole numbers have 64 bits (``format: int64`` of the API's OpenAPI); those of all others have 32."""
+
 _WORDS = {"str": "a text", "int": "a whole number", "bool": "true or false", "float": "a number", "datetime": "a time as a text"}  # fmt: skip
 _KINDS: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "float": (int, float), "datetime": (str,)}  # fmt: skip
 
@@ -81,6 +87,10 @@ class _Walk:
                 yield Violation(path, f"must be a quantity such as 500m, 2 or 4Gi, not {value!r}")
         elif field.kind in _KINDS and not _is(value, field.kind):
             yield Violation(path, f"must be {_WORDS[field.kind]}, not {value!r}")
+        elif field.kind == "int":
+            bits = 64 if path.rpartition(".")[2].partition("[")[0] in _LONG else 32
+            if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+                yield Violation(path, f"must be a whole number of {bits} bits, not {value}")
 
 
 def _is(value: Data, kind: str) -> bool:

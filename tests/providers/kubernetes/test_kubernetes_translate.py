@@ -223,6 +223,8 @@ def test_native_settings_are_merged_into_the_pod_template_and_the_job() -> None:
     [
         ({"spec": {"tolerationz": []}}, "kubernetes.spec.tolerationz", "did you mean 'tolerations'?"),
         ({"spec": {"priority": "high"}}, "kubernetes.spec.priority", "must be a whole number"),
+        ({"job": {"spec": {"backoffLimit": 2**31}}}, "kubernetes.job.spec.backoffLimit", "must be a whole number of 32 bits, not 2147483648"),
+        ({"spec": {"terminationGracePeriodSeconds": 2**63}}, "kubernetes.spec.terminationGracePeriodSeconds", "of 64 bits"),
         ({"spec": {"tolerations": {}}}, "kubernetes.spec.tolerations", "must be a list"),
         ({"specs": {}}, "kubernetes.specs", "is no field of a PodTemplateSpec"),
         ({"job": {"spec": {"backofLimit": 1}}}, "kubernetes.job.spec.backofLimit", "did you mean 'backoffLimit'?"),
