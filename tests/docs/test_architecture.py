@@ -1,4 +1,4 @@
-"""CONTRIBUTING's page of architecture: the picture has the rooms in the order of the layers, and the way of one job leads through files that are there."""
+"""CONTRIBUTING's page of architecture is true: the picture has the rooms in the order of the layers, the way of one job leads through files that are there."""
 
 import re
 import tomllib
@@ -30,3 +30,13 @@ def test_the_way_of_one_job_leads_through_at_most_fifteen_files_that_are_there()
                 here = [ROOT / name, ROOT / "cloudtune" / name, *([files[-1].parent / name] if files else [])]
                 files.append(next(path for path in here if path.is_file()))
         assert 10 <= len(files) <= 15, files
+
+
+def test_no_file_has_more_than_five_hundred_lines() -> None:
+    rooms = [
+        path
+        for name in ("cloudtune", "providers", "tests", "benchmarks", "examples", "docs")
+        for path in (ROOT / name).rglob("*.py")
+    ]
+    long = {str(path.relative_to(ROOT)): lines for path in rooms if (lines := path.read_bytes().count(b"\n")) > 500}
+    assert not long, "give one of its subjects a file of its own"
