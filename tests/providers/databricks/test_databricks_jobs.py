@@ -34,6 +34,7 @@ class Recorded:
         self.cancelled: list[int] = []
         self.files: dict[str, bytes] = {}
         self.since: list[float] = []
+        self.said: dict[str, Any] = {"logs": "score=0.5\nend"}
         self._others = others
 
     def submit(self, request: dict[str, Any], _: str) -> int:
@@ -70,7 +71,7 @@ class Recorded:
 
     def output(self, task: int) -> dict[str, Any]:
         self.calls["output"] += 1
-        return {"logs": "score=0.5\nend"}
+        return self.said
 
     def cancel(self, run_id: int) -> None:
         self.cancelled.append(run_id)
@@ -186,6 +187,21 @@ def test_where_the_volume_has_nothing_the_runs_own_output_is_read(tmp_path: Path
     workspace.end(1)
     (seen,) = runner.poll([trial(0)])
     assert [report.metrics for report in seen.reports] == [{"score": 0.5}]
+
+
+def test_a_task_of_ones_own_is_heard_by_its_output_or_by_what_its_notebook_returns(tmp_path: Path) -> None:
+    workspace = Recorded()
+    own = {"notebook_task": {"notebook_path": "/Users/me/train"}}
+    runner = runner_on(workspace, tmp_path, trial={"image": "any"}, databricks=own)
+    runner.submit(trial(0, x=0.25))
+    (run,) = workspace.runs.values()
+    assert task_of(run["said"])["notebook_task"]["base_parameters"] == {"x": "0.25"}
+    workspace.end(1)
+    workspace.said = {"notebook_output": {"result": "score=0.75"}}
+    (seen,) = runner.poll([trial(0, x=0.25)])
+    assert [report.metrics for report in seen.reports] == [{"score": 0.75}]
+    assert workspace.calls["entries"] == 0
+    assert list(runner.lines(Trial(0, {}, place=run["run_name"]), lambda: True)) == ["score=0.75"]
 
 
 def test_a_run_that_somebody_deleted_ends_its_trial_and_no_other(tmp_path: Path) -> None:
