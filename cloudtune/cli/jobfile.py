@@ -1,17 +1,20 @@
 """Loading of a job file with the overrides of the command line."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cloudtune.errors import ConfigError, SpecError
+from cloudtune.errors import ConfigError, SpecError, UnsupportedError
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.text.changing import put, yaml_value
 from cloudtune.spec.text.reading import read_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cloudtune.store.records import RunRecord
 
 JOB_FILE = "job_file"
@@ -54,6 +57,21 @@ def _load(path: Path, overrides: list[str]) -> TuningJob:
         except ValueError as error:
             raise click.UsageError(f"--set {place}: {error}") from None
     return TuningJob.from_data(data, f"{path} with --set")
+
+
+@contextlib.contextmanager
+def with_lines_of(path: Path) -> "Iterator[None]":
+    """Add to what a provider refuses within the context where the job's file says it.
+
+    Raises:
+        UnsupportedError: the provider refuses the job.
+    """
+    try:
+        yield
+    except UnsupportedError as error:
+        from cloudtune.spec.text.places import with_lines  # noqa: PLC0415  # only after a mistake
+
+        raise UnsupportedError(error.provider, with_lines(error.problems, path), error.lines) from error
 
 
 def file_note(path: Path) -> str:

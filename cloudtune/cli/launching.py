@@ -116,7 +116,7 @@ def run(  # noqa: PLR0913  # one for each option
       cloudtune run job.yaml --on aws --rehearse
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.cli.jobfile import JOB_FILE, file_note, load_job  # noqa: PLC0415
+    from cloudtune.cli.jobfile import JOB_FILE, file_note, load_job, with_lines_of  # noqa: PLC0415
     from cloudtune.config import config_near  # noqa: PLC0415
 
     short = {"limits.trials": trials, "limits.parallel": parallel, "strategy.seed": seed}
@@ -127,11 +127,13 @@ def run(  # noqa: PLR0913  # one for each option
     if detach and emulate:
         raise click.UsageError(_cannot_detach(api.emulators_for(on, driver, project, near, job.strategy.services)))
     if rehearse:
-        _rehearse(job, on, project, job_file.parent, quiet=quiet)
+        with with_lines_of(job_file):
+            _rehearse(job, on, project, job_file.parent, quiet=quiet)
     emulators = api.emulated(on, driver=driver, project=project, near=near, services=job.strategy.services)
     with emulators if emulate else contextlib.nullcontext():
         noted = {JOB_FILE: file_note(job_file)}
-        made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver, native=noted)
+        with with_lines_of(job_file):
+            made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver, native=noted)
         with how_to_go_on(made), made.unless_refused():
             ask_before_spending(made, job, yes=yes, quiet=quiet, near=near)
             if detach:

@@ -45,7 +45,7 @@ def plan(
       cloudtune plan job.yaml --set limits.trials=100 --json
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.cli.jobfile import load_job, with_lines_of  # noqa: PLC0415
     from cloudtune.config import config_near  # noqa: PLC0415
     from cloudtune.planning.summary import summary  # noqa: PLC0415
 
@@ -66,7 +66,8 @@ def plan(
     refused = 0
     for each in plans.values():
         try:
-            each.refuse(strict=strict or job.strict)
+            with with_lines_of(job_file):
+                each.refuse(strict=strict or job.strict)
         except UnsupportedError as error:
             refused = error.exit_code
             click.echo(f"\n{error}", err=True)

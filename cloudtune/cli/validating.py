@@ -39,12 +39,13 @@ def validate(files: tuple[Path, ...], on: str | None, *, strict: bool) -> int:
 def _validated(file: Path, profiles: list[str], *, strict: bool) -> int:
     """Print what is wrong with a file, and return the exit code for it."""
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.cli.jobfile import load_job, with_lines_of  # noqa: PLC0415
 
     try:
         job = load_job(file, [])
         for name in profiles:
-            api.plan(job, name, base=file.parent).refuse(strict=strict or job.strict)
+            with with_lines_of(file):
+                api.plan(job, name, base=file.parent).refuse(strict=strict or job.strict)
     except CloudtuneError as error:
         said = masked_text(str(error))
         click.echo(said if str(file) in said else f"{file}: {said}", err=True)

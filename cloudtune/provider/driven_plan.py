@@ -12,12 +12,13 @@ and what the spec says of machines means nothing, unless the provider's table sa
         return ledger.close(job, "driven", {**request, "cpus": job.compute.cpus}, Machines("node of the cluster"))
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from cloudtune.config import mounted
+from cloudtune.errors import suggest
 from cloudtune.planning.plan import Ledger, Support, covers, leaves, said_for
 from cloudtune.planning.support import DEFAULT_SUPPORT, EXACT, SupportTable
 from cloudtune.spec.fields import pick
@@ -95,6 +96,23 @@ def driven_request(
         "data": account.data(),
         "output": account.output(),
     }
+
+
+def note_wrong_settings(ledger: Ledger, provider: str, error: ValidationError, fields: Collection[str]) -> None:
+    """Note what is wrong with a job's settings of one provider.
+
+    Args:
+        ledger: of the plan.
+        provider: whose settings they are.
+        error: of the model that reads them.
+        fields: that it has.
+    """
+    for problem in error.errors():
+        *above, last = map(str, problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"is no setting of {provider}" + ("" if above else f"; {suggest(last, fields)}")
+        ledger.note(".".join([provider, *above, last]), Support.UNSUPPORTED, message)
 
 
 def place_here(value: str | dict[str, str], provider: str, mounts: Mapping[str, Path]) -> str | None:

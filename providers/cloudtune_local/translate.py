@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support
 from cloudtune.planning.support import SupportTable
 from cloudtune.process.setting import LOG_SIZE
-from cloudtune.provider.driven_plan import DRIVEN_SUPPORT, driven_request
+from cloudtune.provider.driven_plan import DRIVEN_SUPPORT, driven_request, note_wrong_settings
 from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.fields import Size
 from cloudtune.spec.job import TuningJob
@@ -88,11 +88,7 @@ def _settings(ledger: Ledger, job: TuningJob) -> LocalSettings:
     try:
         settings = LocalSettings.model_validate(job.native_settings("local"))
     except ValidationError as error:
-        for problem in error.errors():
-            path = ".".join(["local", *(str(part) for part in problem["loc"])])
-            known = ", ".join(LocalSettings.model_fields)
-            message = f"the local provider knows {known}" if problem["type"] == "extra_forbidden" else problem["msg"]
-            ledger.note(path, Support.UNSUPPORTED, message)
+        note_wrong_settings(ledger, "local", error, LocalSettings.model_fields)
         ledger.carry("local", "settings")
         return LocalSettings()
     ledger.carry("local", "settings")

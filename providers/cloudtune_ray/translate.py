@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
-from cloudtune.planning.plan import Ledger, Machines, Plan, Support
-from cloudtune.provider.driven_plan import driven_request
+from cloudtune.planning.plan import Ledger, Machines, Plan
+from cloudtune.provider.driven_plan import driven_request, note_wrong_settings
 from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.secrets import MASK
@@ -54,11 +54,7 @@ def _settings(ledger: Ledger, job: TuningJob) -> RayJob:
     try:
         return RayJob.model_validate(job.native_settings("ray"))
     except ValidationError as error:
-        for problem in error.errors():
-            path = ".".join(["ray", *(str(part) for part in problem["loc"])])
-            known = ", ".join(RayJob.model_fields)
-            message = f"ray: knows {known}" if problem["type"] == "extra_forbidden" else problem["msg"]
-            ledger.note(path, Support.UNSUPPORTED, message.removeprefix("Value error, "))
+        note_wrong_settings(ledger, "ray", error, RayJob.model_fields)
         return RayJob()
 
 

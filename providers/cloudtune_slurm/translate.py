@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cloudtune.planning.plan import Ledger, Machines, Plan, Support
-from cloudtune.provider.driven_plan import driven_request
+from cloudtune.planning.plan import Ledger, Machines, Plan
+from cloudtune.provider.driven_plan import driven_request, note_wrong_settings
 from cloudtune.spec.job import TuningJob
 from cloudtune_slurm.capabilities import SUPPORT
 from cloudtune_slurm.orders import SHARE
@@ -63,11 +63,7 @@ def _own(ledger: Ledger, job: TuningJob, settings: SlurmSettings) -> SlurmJob:
     try:
         return of_profile.under(job.native_settings(PROVIDER))
     except ValidationError as error:
-        for problem in error.errors():
-            path = ".".join([PROVIDER, *(str(part) for part in problem["loc"])])
-            known = ", ".join(SlurmJob.model_fields)
-            message = f"slurm: knows {known}" if problem["type"] == "extra_forbidden" else problem["msg"]
-            ledger.note(path, Support.UNSUPPORTED, message.removeprefix("Value error, "))
+        note_wrong_settings(ledger, PROVIDER, error, SlurmJob.model_fields)
         return of_profile
 
 

@@ -96,7 +96,7 @@ def test_a_part_of_a_gpu_and_custom_resources_are_native_settings() -> None:
 @pytest.mark.parametrize(
     ("settings", "path", "message"),
     [
-        ({"gpus": 1}, "ray.gpus", "ray: knows num_cpus"),
+        ({"gpus": 1}, "ray.gpus", "is no setting of ray; did you mean 'num_gpus'?"),
         ({"num_gpus": 1.5}, "ray.num_gpus", "a part of one GPU, or a whole number"),
         ({"resources": {"GPU": 1}}, "ray.resources", "GPU is no custom resource"),
         ({"runtime_env": {"pipp": []}}, "ray.runtime_env", "no 'pipp'; it has working_dir"),

@@ -91,7 +91,7 @@ def test_options_by_which_cloudtune_finds_its_jobs_are_refused(word: str) -> Non
 
 
 def test_a_setting_that_slurm_has_not_is_told() -> None:
-    assert "slurm: knows partition" in notes(job(slurm={"partitoin": "x"}), Support.UNSUPPORTED)["slurm.partitoin"]
+    assert "did you mean 'partition'?" in notes(job(slurm={"partitoin": "x"}), Support.UNSUPPORTED)["slurm.partitoin"]
 
 
 def test_nodes_that_share_no_folder_get_data_and_one_trial_a_task() -> None:
