@@ -65,6 +65,7 @@ def output_of(client: WorkspaceClient, run: jobs.Run) -> jobs.RunOutput:
 # Runs
 
 
+@pytest.mark.complete
 def test_a_run_goes_its_way_and_tells_what_it_printed(client: WorkspaceClient) -> None:
     path = program(client, "import sys\nprint('words', sys.argv[1:])\nassert '__file__' not in globals()\n")
     run = submitted(client, path, "a b", "c").result(timeout=SOON)

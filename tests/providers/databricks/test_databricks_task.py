@@ -89,6 +89,7 @@ class Eager(Mirror):
         super().follow(last=True)
 
 
+@pytest.mark.complete
 def test_no_report_is_missing_that_was_made_before_a_checkpoint_that_is_kept(tmp_path: Path) -> None:
     """Each checkpoint follows the report of its step, and what is handed over may break off at any time."""
     kept = tmp_path / "own" / "step"
