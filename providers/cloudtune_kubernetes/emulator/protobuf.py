@@ -29,6 +29,9 @@ _JOB_SPEC: Fields = {1: ("parallelism", "number"), 2: ("completions", "number"),
 _PRECONDITIONS: Fields = {1: ("uid", "text"), 2: ("resourceVersion", "text")}
 _DELETE: Fields = {1: ("gracePeriodSeconds", "number"), 2: ("preconditions", _PRECONDITIONS), 3: ("orphanDependents", "flag"),
                    4: ("propagationPolicy", "text")}  # fmt: skip
+_RULE: Fields = {number: (name, ("list", "text")) for number, name in enumerate(("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"), 1)}  # fmt: skip
+_SUBJECT: Fields = {1: ("kind", "text"), 2: ("apiGroup", "text"), 3: ("name", "text"), 4: ("namespace", "text")}
+_ROLE_REF: Fields = {1: ("apiGroup", "text"), 2: ("kind", "text"), 3: ("name", "text")}
 _KINDS: Mapping[str, Fields] = {
     "SelfSubjectAccessReview": {1: ("metadata", _META), 2: ("spec", {
         1: ("resourceAttributes", _ATTRIBUTES), 2: ("nonResourceAttributes", {1: ("path", "text"), 2: ("verb", "text")}),
@@ -41,6 +44,10 @@ _KINDS: Mapping[str, Fields] = {
     "Secret": {1: ("metadata", _META), 2: ("data", ("map", "bytes")), 3: ("type", "text"), 5: ("immutable", "flag")},
     "Namespace": {1: ("metadata", _META)},
     "ServiceAccount": {1: ("metadata", _META)},
+    "Role": {1: ("metadata", _META), 2: ("rules", ("list", _RULE))},
+    "RoleBinding": {1: ("metadata", _META), 2: ("subjects", ("list", _SUBJECT)), 3: ("roleRef", _ROLE_REF)},
+    "PriorityClass": {1: ("metadata", _META), 2: ("value", "number"), 3: ("globalDefault", "flag"), 4: ("description", "text"),
+                      5: ("preemptionPolicy", "text")},
 }  # fmt: skip
 
 

@@ -110,6 +110,22 @@ def test_jobs_maps_and_secrets_are_made_by_their_own_commands(kubectl: Kubectl) 
 
 
 @pytest.mark.complete
+def test_roles_and_priorities_are_made_by_their_own_commands(kubectl: Kubectl) -> None:
+    kubectl("create", "role", "reads", "--verb=get,list", "--resource=jobs.batch,pods")
+    kubectl("create", "rolebinding", "reads", "--role=reads", "--serviceaccount=default:default")
+    kubectl("create", "priorityclass", "high", "--value=10", "--description=before others")
+    rules = json.loads(kubectl("get", "role", "reads", "-o", "json"))["rules"]
+    assert [(rule["apiGroups"], rule["resources"], rule["verbs"]) for rule in rules] == [
+        ([""], ["pods"], ["get", "list"]),
+        (["batch"], ["jobs"], ["get", "list"]),
+    ]
+    bound = json.loads(kubectl("get", "rolebinding", "reads", "-o", "json"))
+    assert bound["subjects"] == [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}]
+    assert bound["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reads"}
+    assert kubectl("get", "priorityclass", "high", "-o", "jsonpath={.value}") == "10"
+
+
+@pytest.mark.complete
 def test_a_namespace_takes_everything_in_it_along(kubectl: Kubectl) -> None:
     kubectl("create", "namespace", "team")
     kubectl("apply", "-n", "team", "-f", "-", text=(JOB % "team").replace("sleep 0.1", "sleep 100"))
