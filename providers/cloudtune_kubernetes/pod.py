@@ -169,10 +169,11 @@ class PodWriter(ManifestWriter):
         target = f"{_SPEC}.nodeSelector.{INSTANCE}" if len(own) == 1 else f"{_SPEC}.affinity.nodeAffinity"
         if value is not None:
             self._ledger.carry_per_provider("compute.instance", value, target)
-            row = "compute.instance.foreign" if named and not own else "compute.instance.several" if len(own) > 1 else "compute.instance"  # fmt: skip
-            if named:
-                path = "compute.instance" if not isinstance(value, dict) else f"compute.instance.{PROVIDER}"
-                self.note(path, row, target if own else "")
+            path = "compute.instance" if not isinstance(value, dict) else f"compute.instance.{PROVIDER}"
+            if own:
+                self.note(path, "compute.instance.several" if len(own) > 1 else "compute.instance", target)
+            if len(own) < len(named):
+                self.note(path, "compute.instance.foreign")
         if len(own) == 1:
             self._selector[INSTANCE] = own[0]
         elif own:

@@ -20,7 +20,7 @@ from cloudtune.planning.space_account import account_for_space, travel_steps
 from cloudtune.planning.violations import Violation
 from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.job import TuningJob, regex_paths
-from cloudtune.spec.strategies import Grid, Population
+from cloudtune.spec.strategies import Grid, OptunaSampler, Population
 from cloudtune_kubernetes.capabilities import SUPPORT
 from cloudtune_kubernetes.katib.admission import refusals
 from cloudtune_kubernetes.katib.space import POPULATION, Written, algorithm_name, codec_of, loses_its_scale, write
@@ -151,6 +151,8 @@ class ExperimentWriter(Account):
             self.note("strategy", "strategy.grid", "spec.algorithm")
         elif getattr(self._job.strategy, "seed", None) is not None:
             self.note("strategy.seed", target="spec.algorithm.algorithmSettings")
+        if isinstance(self._job.strategy, OptunaSampler):
+            self._ledger.note("strategy.sampler", Support.ENCODED, f"as Katib's {found.name}", "spec.algorithm")
         self._ledger.carry("strategy", "spec.algorithm")
         return found.to_data()
 

@@ -100,6 +100,12 @@ def test_each_strategy_is_an_algorithm_of_katibs(strategy: Any, algorithm: Any) 
     assert spec(strategy=strategy, space={"x": X, "y": X})["algorithm"] == algorithm
 
 
+def test_a_sampler_of_optunas_is_said_to_be_katibs_own() -> None:
+    made = plan(strategy={"type": "optuna", "sampler": "CmaEsSampler"}, space={"x": X, "y": X})
+    assert made.support("strategy.sampler") is Support.ENCODED
+    assert made.request["spec"]["algorithm"]["algorithmName"] == "cmaes"  # type: ignore[index,call-overload]
+
+
 def test_reals_of_linear_scale_are_whole_numbers_for_the_search_that_draws_them_by_their_logarithm() -> None:
     """pkg/suggestion/v1beta1/skopt/base_service.py of Katib: every double is "log-uniform", which 0 has no place in."""
     space = {"x": X, "rate": RATE, "noise": {"type": "normal", "mean": 0.0, "std": 1.0}}

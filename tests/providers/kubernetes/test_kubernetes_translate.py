@@ -218,6 +218,12 @@ def test_native_settings_are_merged_into_the_pod_template_and_the_job() -> None:
     assert not [note for note in plan(kubernetes=own).notes if note.path.startswith("kubernetes")]
 
 
+def test_a_machine_type_of_another_service_among_several_is_told() -> None:
+    made = plan(compute={"instance": ["a", "ml.m5.large"]})
+    assert made.support("compute.instance") is Support.APPROXIMATE
+    assert plan(compute={"instance": ["a", "b"]}).support("compute.instance") is Support.UNCHECKED
+
+
 @pytest.mark.parametrize(
     ("own", "path", "words"),
     [
