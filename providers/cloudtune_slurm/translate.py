@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cloudtune.planning.plan import Ledger, Machines, Plan
+from cloudtune.planning.plan import Ledger, Machines, Plan, Support
 from cloudtune.provider.driven_plan import driven_request, note_wrong_settings
 from cloudtune.spec.job import TuningJob
 from cloudtune_slurm.capabilities import SUPPORT
@@ -44,6 +44,11 @@ def translate(job: TuningJob, settings: SlurmSettings, mounts: Mapping[str, Path
     if job.trial.image is not None and "{image}" in own.container:
         support["trial.image"] = SUPPORT["trial.image.container"]
         ledger.carry("trial.image", "image")
+    if _lead(own) != _said_lead(own):
+        message = (
+            f"it comes {_lead(own)} s before Slurm's limit, as {_said_lead(own)} s would leave a trial too little of it"
+        )
+        ledger.note(f"{PROVIDER}.signal", Support.APPROXIMATE, message)
     request = driven_request(ledger, job, support, mounts or {})
     _account_for_compute(ledger, job)
     request |= {
@@ -91,7 +96,8 @@ def options(job: TuningJob, placement: SlurmJob) -> list[str]:
     found += [f"--nodes={job.compute.count}", "--ntasks-per-node=1", *_resources(job, placement)]
     limit = _limit(job, placement)
     found += [] if limit is None else [f"--time={limit}"]
-    found += [f"--signal=B:{placement.signal}", "--requeue" if placement.requeue else "--no-requeue"]
+    name = placement.signal.partition("@")[0]
+    found += [f"--signal=B:{name}@{_lead(placement)}", "--requeue" if placement.requeue else "--no-requeue"]
     return [*found, *placement.options]
 
 
@@ -110,8 +116,23 @@ def _share(placement: SlurmJob) -> float:
     """Return the seconds for which a task begins trials: half of what Slurm's limit gives it, if the user says one."""
     if placement.time is None:
         return SHARE
-    before = int(placement.signal.partition("@")[2] or 60)
-    return max(0.0, min(SHARE, (placement.time.total_seconds() - before) / 2))
+    return max(0.0, min(SHARE, (placement.time.total_seconds() - _lead(placement)) / 2))
+
+
+def _said_lead(placement: Placement) -> int:
+    return int(placement.signal.partition("@")[2] or 60)
+
+
+def _lead(placement: Placement) -> int:
+    """Return how many seconds before Slurm's limit a trial gets its signal; fewer than are said where little would be left.
+
+    Slurm itself sends it up to a minute earlier (sbatch(1), --signal).
+    """
+    said = _said_lead(placement)
+    if placement.time is None:
+        return said
+    limit = max(60, int(placement.time.total_seconds()))
+    return said if 2 * (said + 60) <= limit else min(said, limit // 4)
 
 
 def _limit(job: TuningJob, placement: SlurmJob) -> int | None:

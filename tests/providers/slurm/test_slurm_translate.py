@@ -278,3 +278,23 @@ def test_a_profile_from_the_environment_is_text_alone() -> None:
         {"host": "", "requeue": "false", "interval": "30", "options": "--tmp=1G --exclusive"}, "slurm"
     )
     assert (said.host, said.requeue, said.interval, said.options) == ("", False, 30.0, ("--tmp=1G", "--exclusive"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "signal"),
+    [
+        ({"time": "1m"}, "TERM@15"),
+        ({"time": "2m"}, "TERM@30"),
+        ({"time": "4m"}, "TERM@60"),
+        ({"time": "2h", "signal": "USR1@600"}, "USR1@600"),
+        ({"time": "10m", "signal": "USR1@600"}, "USR1@150"),
+        ({"time": "1m", "signal": "TERM@5"}, "TERM@5"),
+        ({"signal": "INT"}, "INT@60"),
+    ],
+)
+def test_the_signal_before_the_limit_leaves_a_trial_most_of_its_time(settings: dict[str, Any], signal: str) -> None:
+    made = job(slurm=settings)
+    assert f"--signal=B:{signal}" in sbatch(made)
+    told = notes(made, Support.APPROXIMATE).get("slurm.signal", "")
+    said = settings.get("signal", "TERM@60")
+    assert (f"it comes {signal.split('@')[1]} s before" in told) is ("@" in said and signal != said)
