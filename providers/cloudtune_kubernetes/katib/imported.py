@@ -35,6 +35,10 @@ _OTHERWISE = ("name", "strict", "mode", "native", "network", "region", "encrypti
 """Fields that a run accounts for otherwise than an export, which nothing of cloudtune follows."""
 
 
+_AS_THEY_STAND = ("trial.image", "trial.environment", "objective[0].metric", "objective[0].goal", "tags.")
+"""Fields that are in the Experiment as they stand."""
+
+
 def reasons(written: Plan) -> Iterator[Reason]:
     """Yield what in a job its export cannot say."""
     for note in written.notes:
@@ -68,14 +72,13 @@ def _account_for_fields(job: TuningJob, written: Plan, ledger: Ledger) -> None:
     for path, target in written.carried.items():
         if any(covers(each, path) for each in _OTHERWISE):
             continue
-        if target and "…" not in target and not target.startswith("resources."):
-            ledger.carry(path, target)
-        elif path == "compute.count" or not any(covers(path, leaf) for leaf in given):
+        there = target if target and "…" not in target and not target.startswith("resources.") else place
+        if path == "compute.count" or not any(covers(path, leaf) for leaf in given):
             ledger.carry(path, Beside.DEFAULT)
-        elif path in ("trial.image", "trial.environment"):
-            ledger.carry(path, place)
+        elif there and path.startswith(_AS_THEY_STAND):
+            ledger.carry(path, there)
         else:
-            ledger.note(path, Support.ENCODED, "in Katib's words", place)
+            ledger.note(path, Support.ENCODED, "in Katib's words", there)
     for note in written.notes:
         if covers(NATIVE, note.path) or not any(covers(each, note.path) for each in _OTHERWISE):
             ledger.note(note.path, note.support, note.message)
