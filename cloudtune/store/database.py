@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -78,6 +78,28 @@ _ADDED = {
 
 _CHANGED = {"job": (6, f"{_WITH_STRATEGY} AS job")}
 """Columns whose content is another one from a version on, with expressions for stores of older ones."""
+
+
+class Opened:
+    """A connection that is closed with the thread, or the store, that it belongs to.
+
+    Args:
+        path: of the store.
+
+    Attributes:
+        database: the connection.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with store_errors(path):
+            self.database = open_store(path)
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.ProgrammingError, AttributeError):  # its thread left it to another one; it was not opened
+            self.database.close()
 
 
 def open_store(path: Path) -> sqlite3.Connection:

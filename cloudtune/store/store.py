@@ -9,9 +9,10 @@ import json
 import os
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from cloudtune.errors import ConfigError, DamagedRun, RunBusy, RunNotFound, Stor
 from cloudtune.errors.masking import masked_text
 from cloudtune.store import STORE
 from cloudtune.store.commands import command, command_in
-from cloudtune.store.database import columns, is_damage, is_writable, open_store, store_errors
+from cloudtune.store.database import Opened, columns, is_damage, is_writable, store_errors
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState
 from cloudtune.store.rows import (
     REPORT_COLUMNS,
@@ -63,15 +64,17 @@ class Store:
     """
 
     def __init__(self, project: Path) -> None:
+        self._opened = threading.local()
         self.project = project.resolve()
         self.folder = self.project / STORE
         self.path = self.folder / "store.db"
 
-    @cached_property
+    @property
     def database(self) -> sqlite3.Connection:
-        """The connection; belongs to the thread that first uses it."""
-        with store_errors(self.path):
-            return open_store(self.path)
+        """The connection of the calling thread."""
+        if (found := getattr(self._opened, "own", None)) is None:
+            found = self._opened.own = Opened(self.path)
+        return found.database
 
     @cached_property
     def writable(self) -> bool:
@@ -191,15 +194,12 @@ class Store:
         return found
 
     def close(self) -> None:
-        """Close the connection, if it is open."""
-        if "database" in self.__dict__:
-            self.database.close()
-            del self.database
+        """Close the connection of the calling thread, if it is open; that of another one ends with its thread."""
+        self._opened.__dict__.clear()
 
-    def __del__(self) -> None:
-        """Close the connection, which is part of a circle of references and would stay open until they are collected."""
-        with suppress(sqlite3.ProgrammingError):  # it belongs to another thread
-            self.close()
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
+        """Make a copy, also in another process, open the store anew."""
+        return Store, (self.project,)
 
 
 class RunStore:

@@ -1,10 +1,12 @@
 """The store: what is written is read back, by anyone, at any time."""
 
+import copy
 import errno
 import gc
 import itertools
 import multiprocessing
 import multiprocessing.synchronize
+import pickle
 import re
 import sqlite3
 import threading
@@ -339,3 +341,20 @@ def test_an_empty_id_such_as_an_unset_variable_is_that_of_no_run(tmp_path: Path)
     assert Store(tmp_path).run("on").id == "only"
     with pytest.raises(RunNotFound, match="there is no run ''"):
         Store(tmp_path).run("")
+
+
+def test_a_run_is_read_and_written_by_any_thread(run: RunStore) -> None:
+    run.write(trials=[Trial(0, {"x": 1})])
+    with ThreadPoolExecutor(1) as other:
+        made = other.submit(lambda: Store(run.store.project).run(run.id)).result()
+        other.submit(made.write, trials=[Trial(1, {"x": 2})]).result()
+        assert [trial.number for trial in made.trials()] == [0, 1]
+        assert other.submit(lambda: [trial.number for trial in run.trials()]).result() == [0, 1]
+    assert len(made.trials()) == 2, "though the thread that made it has ended"
+
+
+def test_a_copy_of_a_run_opens_the_store_anew(run: RunStore) -> None:
+    run.write(trials=[Trial(0, {"x": 1})])
+    for other in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):
+        assert other.store is not run.store
+        assert len(other.trials()) == 1
