@@ -459,7 +459,7 @@ def _interesting(made: "Run") -> int:
 
 @click.command()
 @run_argument
-@output_file_option("The file; default RUN.html.")
+@output_file_option("The file; default RUN.html.", printed=False)
 @json_option
 @force_option
 def report(run_id: str, output: Path | None, *, as_json: bool) -> None:

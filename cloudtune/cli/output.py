@@ -69,14 +69,24 @@ def _is_no_loss(path: Path) -> bool:
     return not any(path.iterdir()) if path.is_dir() else path.exists() and not path.is_file()
 
 
-def output_file_option(text: str) -> "Callable[[F], F]":
+def output_file_option(text: str, *, printed: bool = True) -> "Callable[[F], F]":
     """Return the option ``--output`` of a command that writes a file.
 
     Args:
         text: its help.
+        printed: whether the command prints it where no file is named, which ``-`` then says as well.
     """
+
+    def new_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+        if value == Path("-"):
+            if not printed:
+                raise click.UsageError("--output takes a file, not -")
+            return None
+        new_path(ctx, param, value)
+        return value
+
     file = click.Path(path_type=Path, dir_okay=False)
-    return click.option("--output", "-o", callback=new_path, type=file, help=text)
+    return click.option("--output", "-o", callback=new_file, type=file, help=text)
 
 
 def print_json(data: object) -> None:

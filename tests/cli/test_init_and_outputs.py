@@ -140,3 +140,15 @@ def test_an_output_replaces_nothing_unless_it_may(
     assert run_app(["trials", "-o", "csv"]) == 0
     assert run_app(["schema", "-o", "/dev/null"]) == 0
     assert "mine" not in (tmp_path / "table.csv").read_text()
+
+
+def test_a_dash_is_standard_output_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_text("mine")
+    assert run_app(["schema", "-o", "-"]) in (0, None)
+    assert '"$schema"' in capsys.readouterr().out
+    assert run_app(["report", "-o", "-"]) == 2
+    assert "--output takes a file, not -" in capsys.readouterr().err
+    assert (tmp_path / "-").read_text() == "mine"
