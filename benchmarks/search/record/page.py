@@ -14,8 +14,8 @@ _HOW = """Each peer runs in an environment of its own with its defaults, one pro
 seeds and numbers of trials, which those that plan by it are told. A rank is that of the true loss of the trial that looked best at the end; 1 is best, and
 ties share. Mean ranks ± their standard errors are over the pairs of a task and a seed that all ranked peers ran; a peer that ran less than
 half of ours is not ranked, only compared. *Better / worse* is how often cloudtune was better and worse than the peer, over all pairs that both
-ran, with p of Wilcoxon's signed-rank test: above 0.05 no difference is shown. Times are those of the processor in the peer's own process. Tasks are
-halved by a digest of their names: settings of cloudtune were chosen on the *design* half alone."""
+ran, with p of the sign test: above 0.05 no difference is shown. Times are those of the processor in the peer's own process, on a machine that had
+other work. Tasks are halved by a digest of their names: settings of cloudtune were chosen on the *design* half alone."""
 
 _AGAIN = """Run it again, or more of it: `python benchmarks/search/record --help`. This page is made from the runs in `benchmarks/search/record/kept.jsonl`, and
 from nothing else. What was tried to be better, and was not, is under [how a search chooses](search.md#what-did-not-help).

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from catalogue import OURS, ours_among, says
-from scipy.stats import rankdata, wilcoxon
+from scipy.stats import binomtest, rankdata
 
 Lines = list[dict[str, Any]]
 Block = dict[tuple[str, int], dict[str, float]]
@@ -113,10 +113,8 @@ def scores(lines: Lines, block: Block) -> dict[str, tuple[float, float]]:
 
 
 def versus(block: Block, ours: str, other: str) -> tuple[int, int, float]:
-    """Return how often ours was better and worse than a peer, and p of Wilcoxon's signed-rank test over the signed ranks."""
+    """Return how often ours was better and worse than a peer, and p of the sign test."""
     pairs = [(pair[ours], pair[other]) for pair in block.values() if ours in pair and other in pair]
-    signs = [float(np.sign(right - left)) for left, right in pairs]
-    better, worse = signs.count(1.0), signs.count(-1.0)
-    scores = [sign for sign in signs if sign]
-    p = float(wilcoxon(scores).pvalue) if len(scores) > 5 else 1.0
+    better, worse = sum(left < right for left, right in pairs), sum(left > right for left, right in pairs)
+    p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
     return better, worse, p
