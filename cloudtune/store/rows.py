@@ -1,6 +1,8 @@
 """Convert rows of the store to records; raise `Damage`, with the place, for values that cloudtune did not write."""
 
 import json
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
@@ -12,7 +14,10 @@ RUN_COLUMNS = tuple(column.name for column in fields(RunRecord))
 TRIAL_COLUMNS = tuple(column.name for column in fields(Trial))
 REPORT_COLUMNS = ("number", "attempt", "step", "time", "metrics", "moment")
 
-_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_encoded = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+_LARGEST = 2**63 - 1
+"""The largest whole number that SQLite keeps."""
 
 _JSON_COLUMNS = ("native", "emulators")
 _TEXTS = ("id", "name", "provider", "profile", "job", "plan", "reason")
@@ -88,7 +93,7 @@ def charges_text(charges: Sequence[Charge]) -> str:
         (each.attempt, each.machine, each.machines, each.seconds, _text(each.amount), each.currency, each.kept)
         for each in charges
     ]
-    return _dumps(rows)
+    return dumps(rows)
 
 
 def driver_charges(record: RunRecord) -> tuple[Charge, ...]:
@@ -128,12 +133,24 @@ def _charge(  # noqa: PLR0917  # in the order of the fields
 ) -> Charge:
     for value, kind in ((attempt, int), (machine, str), (machines, int), (amount, str), (currency, str)):
         _check(place, value, kind)
-    for time in (seconds, kept):
-        _check(place, time, float, int)
+    for each in (seconds, kept):
+        _check(place, each, float, int)
     try:
         return Charge(attempt, machine, machines, seconds, Decimal(amount) if amount else None, currency, kept)
     except InvalidOperation:
         raise Damage(f"{place} have the amount {amount!r}") from None
+
+
+def dumps(data: object) -> str:
+    """Return data as JSON, with ``?`` for halves of characters (lone surrogates), which UTF-8 does not have."""
+    return _encoded(data).encode("utf-8", "replace").decode()
+
+
+def report_row(run_id: str, report: Report) -> tuple[Any, ...]:
+    """Return the row of a report; a program may report any step, and at any time."""
+    step = max(-_LARGEST, min(report.step, _LARGEST))
+    moment = report.time if math.isfinite(report.time) else time.time()
+    return run_id, report.number, report.attempt, step, moment, dumps(dict(report.metrics)), report.moment
 
 
 def report_of(row: tuple[Any, ...]) -> Report:

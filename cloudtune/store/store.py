@@ -5,7 +5,6 @@ A driver commits what it is about to do before it does it. Commits go to a write
 consistent, though the last commits may be missing (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
-import json
 import os
 import shutil
 import sqlite3
@@ -29,9 +28,11 @@ from cloudtune.store.rows import (
     TRIAL_COLUMNS,
     Damage,
     charges_text,
+    dumps,
     event_of,
     is_folder,
     report_of,
+    report_row,
     run_record,
     trial_of,
 )
@@ -47,8 +48,6 @@ _INSERT_TRIALS = (
     f"INSERT OR REPLACE INTO trials (run, {', '.join(TRIAL_COLUMNS)}, revision)"  # noqa: S608
     f" VALUES ({', '.join('?' * (len(TRIAL_COLUMNS) + 2))})"
 )
-
-_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Store:
@@ -107,8 +106,8 @@ class Store:
         if not is_folder(record.id) or record.id == "latest" or record.id.startswith("-"):
             raise ConfigError(f"{record.id!r} cannot be the id of a run; use letters, digits, - and _")
         row = {column: getattr(record, column) for column in RUN_COLUMNS}
-        row |= {"state": record.state.value, "native": _dumps(dict(record.native))}
-        row["emulators"] = _dumps({name: dict(each) for name, each in record.emulators.items()})
+        row |= {"state": record.state.value, "native": dumps(dict(record.native))}
+        row["emulators"] = dumps({name: dict(each) for name, each in record.emulators.items()})
         run = RunStore(self, record.id)
         with store_errors(self.path):
             database = self.database  # creates the store's folder
@@ -370,25 +369,14 @@ class RunStore:
                 database.executemany("DELETE FROM enqueued WHERE id = ?", [(each,) for each in taken])
                 database.executemany(
                     "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        (
-                            self.id,
-                            each.number,
-                            each.attempt,
-                            each.step,
-                            each.time,
-                            _dumps(dict(each.metrics)),
-                            each.moment,
-                        )
-                        for each in reports
-                    ],
+                    [report_row(self.id, each) for each in reports],
                 )
                 database.executemany(
                     "INSERT INTO events VALUES (?, ?, ?, ?)",
                     [(self.id, time.time(), number, _masked(message)) for number, message in events],
                 )
                 if columns:
-                    row = {name: _dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
+                    row = {name: dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
                     row |= {"reason": _masked(str(row["reason"]))} if "reason" in row else {}
                     assignments = ", ".join(f"{name} = :{name}" for name in row)
                     database.execute(f"UPDATE runs SET {assignments} WHERE id = :id", {**row, "id": self.id})  # noqa: S608
@@ -401,7 +389,7 @@ class RunStore:
     def _write_trials(self, database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
         rows = [
             (
-                self.id, trial.number, _dumps(trial.parameters), trial.state, _dumps(trial.metrics), _masked(trial.reason),
+                self.id, trial.number, dumps(trial.parameters), trial.state, dumps(trial.metrics), _masked(trial.reason),
                 trial.attempt, trial.started, trial.ended, trial.place, charges_text(trial.charges) if trial.charges else "[]",
                 trial.origin, trial.asked, trial.told, trial.repeat_of,
             )

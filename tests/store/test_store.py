@@ -4,6 +4,7 @@ import copy
 import errno
 import gc
 import itertools
+import math
 import multiprocessing
 import multiprocessing.synchronize
 import pickle
@@ -358,3 +359,14 @@ def test_a_copy_of_a_run_opens_the_store_anew(run: RunStore) -> None:
     for other in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):
         assert other.store is not run.store
         assert len(other.trials()) == 1
+
+
+def test_whatever_a_program_reports_can_be_kept(run: RunStore) -> None:
+    odd = [(10**30, 1.0), (-(10**30), math.inf), (1, math.nan)]
+    reports = [Report(0, 1, step, moment, {"a\ud800": 1.0}) for step, moment in odd]
+    run.write(trials=[Trial(0, {"x": 1}, metrics={"a\ud800": 1.0})], reports=reports)
+    found = list(run.reports())
+    assert [report.step for report in found] == [2**63 - 1, 1 - 2**63, 1]
+    assert all(math.isfinite(report.time) for report in found)
+    assert [report.metrics for report in found] == [{"a?": 1.0}] * 3
+    assert run.trials()[0].metrics == {"a?": 1.0}
