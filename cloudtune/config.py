@@ -333,7 +333,7 @@ def _default(project: Path, near: Path | None) -> str:
 
 
 def confirm_above(project: Path, near: Path | None = None) -> Decimal:
-    """Return the cost, in the currency of the prices, above which a launch on a paid service is asked about.
+    """Return the cost, in the currency of the prices, above which a launch is asked about.
 
     Args:
         project: the project's folder.

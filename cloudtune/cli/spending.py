@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool, near: "Path | None" = None) -> None:
-    """Say what a run on a paid service costs, and ask whether to launch it where that is more than the config's limit.
+    """Say what a run on machines that have a price costs, and ask whether to launch it where that is more than the config's limit.
 
     Without a terminal nothing is asked: a job is launched if its cost, or its time on machines, has a bound.
 

@@ -44,16 +44,17 @@ def cost_line(job: TuningJob, plan: Plan, project: Path, charged: "Suggestions |
 
 
 def is_paid(plan: Plan, emulated: Collection[str] = ()) -> bool:
-    """Return whether trials run on machines that a service rents out, or may.
+    """Return whether trials run on machines that a service rents out, or may, or that have a price of the user's own.
 
     Args:
         plan: of the job; that of several profiles has the plan of each in its request.
         emulated: the provider, or those of several profiles, for which an emulator answers.
     """
-    whose: Mapping[str, Any] = {plan.provider: {"provider": plan.provider}}
+    whose: Mapping[str, Any] = {plan.provider: {"provider": plan.provider, "rates": plan.rates}}
     if plan.provider in pools():
         whose = plan.request
-    return any(rents_machines(part["provider"]) for name, part in whose.items() if name not in emulated)
+    real = [part for name, part in whose.items() if name not in emulated]
+    return any(rents_machines(part["provider"]) or part.get("rates") for part in real)
 
 
 def is_little(costs: Iterable["Estimate | Suggestions | None"], limit: Decimal) -> bool:

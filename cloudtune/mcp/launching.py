@@ -39,7 +39,7 @@ class Planned:
         base: the folder of its file.
         project: that it is run in.
         profile: that it is run on; None for the default one.
-        paid: whether it runs on machines that a service rents out, or a service suggests its trials, and no emulator
+        paid: whether it runs on machines that a service rents out or that have a price, or a service suggests its trials, and no emulator
             answers for that.
         estimate: what it costs; None where no price is known.
         budget: the most that it may spend; None for a run without one.

@@ -16,6 +16,7 @@ from cloudtune.cli.app import run_app
 from cloudtune.cli.spending import ask_before_spending
 from cloudtune.costs.estimate import estimate
 from cloudtune.costs.history import earlier_durations
+from cloudtune.costs.launching import is_paid
 from cloudtune.errors import NotLaunched
 from cloudtune.planning.plan import Machines, Plan, Support
 from cloudtune.planning.rates import Rate
@@ -358,6 +359,29 @@ def test_in_a_terminal_a_launch_above_the_limit_is_asked_about(
     assert "at most 20 machine-hours, at most 5.86 USD" in said
     assert ("Launch digits on azureml?" in said) == bool(answer)
     assert bool(started) == launched
+
+
+@pytest.mark.parametrize("on", ["kubernetes", "slurm", "ray"])
+def test_machines_of_ones_own_that_have_a_price_are_paid_for(on: str, project: Path) -> None:
+    job = job_of()
+    assert not is_paid(cloudtune.plan(job, on))
+    config(project, f"[prices.{on}]\nhour = 0.40\n")
+    plan, both = cloudtune.plan(job, on), cloudtune.plan(job, f"local,{on}")
+    assert (is_paid(plan), is_paid(plan, {on})) == (True, False)
+    assert (is_paid(both), is_paid(both, {on})) == (True, False)
+
+
+def test_a_launch_on_machines_of_ones_own_is_asked_about(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config(project, "confirm_above = 1\n[prices.local]\nhour = 0.40\n")
+    (project / "job.yaml").write_text(ENDLESS.replace("trials: 20", "trials: 20, trial_time: 1h"))
+    (project / "train.py").write_text("")
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert run_app(["run", "job.yaml", "--detach"]) == 3
+    said = capsys.readouterr().err
+    assert "at most 8.00 USD" in said
+    assert "Launch digits on local?" in said
 
 
 def test_the_limit_of_the_config_beside_a_job_counts_before_the_projects(

@@ -81,6 +81,7 @@ async def ended(client: "Client", run: str) -> dict[str, Any]:
 
 
 def test_a_job_is_planned_run_and_read_over_stdio(project: Path) -> None:
+    (project / "cloudtune.toml").unlink()  # with a price, this machine costs money
     words = ["-m", "cloudtune", "-C", str(project), "mcp"]
 
     async def run() -> None:
