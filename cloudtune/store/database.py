@@ -98,8 +98,8 @@ class Opened:
             self.database = open_store(path)
 
     def __del__(self) -> None:
-        with suppress(sqlite3.ProgrammingError, AttributeError):  # its thread left it to another one; it was not opened
-            self.database.close()
+        with suppress(AttributeError):  # it could not be opened
+            self.database.close()  # in whichever thread: nothing else is done with it by another one
 
 
 def open_store(path: Path) -> sqlite3.Connection:
@@ -113,7 +113,7 @@ def open_store(path: Path) -> sqlite3.Connection:
     if path.exists() and not is_writable(path):
         return _open_to_read(path)
     _make_folder(path.parent)
-    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     _write_ahead(database)
     database.execute("PRAGMA synchronous=NORMAL")
     _migrate(database, path)
@@ -210,7 +210,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
         for file in (path, log):
             shutil.copyfile(file, folder.path / file.name)
         copied = _connected(folder.path / path.name, "mode=rw")
-        database = sqlite3.connect(":memory:", isolation_level=None)
+        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         copied.backup(database)
         copied.close()
     database.execute("PRAGMA query_only = 1")
@@ -218,7 +218,9 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _connected(path: Path, how: str) -> sqlite3.Connection:
-    database = sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=5, isolation_level=None)
+    database = sqlite3.connect(
+        f"file:{quote(str(path))}?{how}", uri=True, timeout=5, isolation_level=None, check_same_thread=False
+    )
     try:
         _version(database, path)
         database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
