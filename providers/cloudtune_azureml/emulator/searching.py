@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudtune.driver.limits import UNCAPPED
+from cloudtune.errors import SpecError
 from cloudtune.space.parameters import Scalar, scalar_key
 from cloudtune.spec.job import TuningJob
+from cloudtune_azureml.emulator.errors import Refused
 from cloudtune_azureml.emulator.model import Sweep
 
 Entry = dict[str, Any]
@@ -39,23 +41,27 @@ class Search:
 
     Args:
         sweep: it keeps the service's rules.
+
+    Raises:
+        Refused: it holds a value that no trial can be given.
     """
 
     def __init__(self, sweep: Sweep) -> None:
         self._space: dict[str, Entry] = {}
         self._nodes = {name: self._read(distribution, {}) for name, distribution in sweep.space.items()}
-        self.job = TuningJob.from_data(
-            {
-                "name": "sweep",
-                "trial": {"command": "the command job"},
-                "objective": {"metric": sweep.metric, "goal": sweep.goal},
-                "space": self._space,
-                "strategy": _strategy(sweep.sampling),
-                "stopping": _stopping(sweep.policy),
-                "limits": _limits(sweep.limits),
-            },
-            "the sweep",
-        )
+        data = {
+            "name": "sweep",
+            "trial": {"command": "the command job"},
+            "objective": {"metric": sweep.metric, "goal": sweep.goal},
+            "space": self._space,
+            "strategy": _strategy(sweep.sampling),
+            "stopping": _stopping(sweep.policy),
+            "limits": _limits(sweep.limits),
+        }
+        try:
+            self.job = TuningJob.from_data(data, "the sweep")
+        except SpecError as error:  # a value that no program can be given
+            raise Refused(400, "UserError", f"The request is invalid: {error}") from None
 
     def _read(self, distribution: Any, when: Entry) -> Any:
         """Return the node of a distribution; any other value stands for itself."""
