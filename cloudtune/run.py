@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -320,6 +320,7 @@ class Run(RunHandle):
         time: float | str | timedelta | None = None,
         limits: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        agree: Callable[[TuningJob], None] | None = None,
     ) -> "Run":
         """Give a run that has ended or is interrupted longer limits, and return it; `wait` or `resume` goes on with it.
 
@@ -329,6 +330,7 @@ class Run(RunHandle):
             time: how much longer it may take: seconds, or a text such as ``"1h"``.
             limits: other values of limits by name, e.g. ``{"target": 0.95, "trials": 100}``; None takes one away.
             environment: the values of the trials' environment variables, which are forgotten when a run ends.
+            agree: called with the job as it will be, before anything is written; what it raises leaves the run as it was.
 
         Raises:
             RunBusy: the run goes on.
@@ -342,7 +344,7 @@ class Run(RunHandle):
         more = {
             name: value for name, value in (("trials", trials), ("cost", cost), ("time", time)) if value is not None
         }
-        Reopening(self._provider, self._store, environment).extend(more, limits or {})
+        Reopening(self._provider, self._store, environment).extend(more, limits or {}, agree)
         for name in ("job", "written", "plan"):
             self.__dict__.pop(name, None)
         return self

@@ -8,6 +8,7 @@ import click
 
 from cloudtune.cli.launching import complete_runs, follow_to_its_end, go_on_detached, how_to_go_on, run_argument
 from cloudtune.cli.output import print_json
+from cloudtune.cli.spending import ask_before_spending
 from cloudtune.errors import ConfigError
 from cloudtune.store.commands import as_read_here, command, learning_from, path_word
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudtune.run import Run
+    from cloudtune.spec.job import TuningJob
 
 _EXTENDED = ("trials", "cost", "time")
 _LIMITS = "limits."
@@ -50,10 +52,11 @@ def _going_on(of: "Callable[..., object]") -> "Callable[..., object]":
     multiple=True,
     help="Another limit, e.g. --set limits.target=0.95; null takes it away. Repeatable.",
 )
+@click.option("--yes", "-y", is_flag=True, help="Go on with longer limits whatever they cost, without being asked.")
 @_going_on
 def resume(
     run_id: str, trials: str | None, cost: str | None, time: str | None, overrides: tuple[str, ...],
-    *, environment: tuple[str, ...], detach: bool, quiet: bool, as_json: bool,
+    *, yes: bool, environment: tuple[str, ...], detach: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Go on with an interrupted run (or watch one that is running); with longer limits also with one that has ended.
 
@@ -64,6 +67,7 @@ def resume(
       cloudtune resume latest --set limits.target=0.95 --detach
     """
     from cloudtune import api  # noqa: PLC0415
+    from cloudtune.remote.resolving import config_folder  # noqa: PLC0415
 
     _refuse_job_file(run_id)
     made = api.attach(run_id)
@@ -73,7 +77,13 @@ def resume(
     if said or limits:
         api.check_detachable(made, detach=detach)
         more: Any = {name: text.removeprefix("+") for name, text in said.items() if text.startswith("+")}
-        made.extend(**more, limits=limits, environment=_environment(environment))
+
+        def agree(job: "TuningJob") -> None:
+            asked = f"Go on with {made.id} on {made.record.profile}, at that cost in all?"
+            near = config_folder(made.record)
+            ask_before_spending(made, job, yes=yes, quiet=quiet or as_json, near=near, question=asked)
+
+        made.extend(**more, limits=limits, environment=_environment(environment), agree=agree)
         _print_last_event(made, quiet=quiet or as_json)
     elif made.state.ended:
         _print_why_ended(made)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob
 
 
-def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool, near: "Path | None" = None) -> None:
+def ask_before_spending(
+    made: "Run", job: "TuningJob", *, yes: bool, quiet: bool, near: "Path | None" = None, question: str = ""
+) -> None:
     """Say what a run on machines that have a price costs, and ask whether to launch it where that is more than the config's limit.
 
     Without a terminal nothing is asked: a job is launched if its cost, or its time on machines, has a bound.
@@ -26,6 +28,7 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
         yes: whether the user has agreed already.
         quiet: whether to say what it costs only where that is asked about.
         near: the folder of the config near the job; see `cloudtune.config.config_near`.
+        question: what is asked; by default whether to launch the job.
 
     Raises:
         NotLaunched: the user said no, or there is no terminal and nothing bounds the job.
@@ -49,7 +52,7 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
         f"nothing bounds what the job costs, and there is no terminal to ask in: give {bounds}, or launch it with --yes"
     )
     unbounded = is_endless(job, plan) if paid else job.limits.trials is None
-    confirm(f"Launch {job.name} on {made.record.profile}?", unasked=endless if unbounded else None)
+    confirm(question or f"Launch {job.name} on {made.record.profile}?", unasked=endless if unbounded else None)
 
 
 def _charged(job: "TuningJob", project: "Path", near: "Path | None") -> "Suggestions | None":

@@ -68,8 +68,18 @@ class Reopening:
         self._run = run
         self._environment = environment or {}
 
-    def extend(self, more: Mapping[str, object], limits: Mapping[str, object]) -> list[str]:
+    def extend(
+        self,
+        more: Mapping[str, object],
+        limits: Mapping[str, object],
+        agree: Callable[[TuningJob], None] | None = None,
+    ) -> list[str]:
         """Give the run longer limits; see `cloudtune.spec.extending.extended`. Return how they differ, a text each.
+
+        Args:
+            more: what comes on top of limits, by name.
+            limits: other values of limits, by name.
+            agree: called with the job as it will be, before anything is written; what it raises leaves the run as it was.
 
         Raises:
             RunBusy: it goes on.
@@ -86,7 +96,7 @@ class Reopening:
             found.extend([*changes(before.limits, now.job.limits), *_other_strategy(before, now.job)])
             now.events += [(None, f"extended: {'; '.join(found)}")] if found else []
 
-        self._apply(change)
+        self._apply(change, agree)
         return found
 
     def retry(self, numbers: Collection[int], states: Collection[TrialState]) -> list[int]:
@@ -119,7 +129,7 @@ class Reopening:
 
         return sorted(trial.number for trial in self._apply(change).changed)
 
-    def _apply(self, change: Callable[[_Change], None]) -> _Change:
+    def _apply(self, change: Callable[[_Change], None], agree: Callable[[TuningJob], None] | None = None) -> _Change:
         with self._locked():
             record = self._run.record()
             now = _Change(TuningJob.from_data(json.loads(record.job)), self._run.history())
@@ -130,6 +140,8 @@ class Reopening:
                 raise ConfigError(f"{self._run.id} would end at once: {why}")
             if now.job.limits != before.limits:
                 self._plan_anew(record, now, before)
+            if agree is not None:
+                agree(now.job)
             if record.state.ended:
                 self._provider.reopen(self._run, self._with_environment(before))
             self._write(now, before)

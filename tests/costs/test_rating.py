@@ -384,6 +384,27 @@ def test_a_launch_on_machines_of_ones_own_is_asked_about(
     assert "Launch digits on local?" in said
 
 
+def test_longer_limits_are_asked_about_before_they_are_written(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config(project, "confirm_above = 1\n[prices.local]\nhour = 0.40\n")
+    text = ENDLESS.replace("trials: 20", "trials: 1, trial_time: 1h")
+    (project / "job.yaml").write_text(text.replace("python train.py", "echo loss=1"))
+    assert run_app(["run", "job.yaml", "-q"]) in (0, None), "it costs less than is asked about"
+    more = ["resume", "--trials", "+2", "-q"]
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    capsys.readouterr()
+    assert run_app(more) == 3
+    said = capsys.readouterr().err
+    assert "at most 1.20 USD" in said
+    assert "on local, at that cost in all?" in said
+    run = cloudtune.attach("latest")
+    assert (run.state, run.job.limits.trials, run.counts()) == ("completed", 1, {"completed": 1})
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    assert run_app([*more, "--yes"]) in (0, None)
+    assert cloudtune.attach("latest").counts() == {"completed": 3}
+
+
 def test_the_limit_of_the_config_beside_a_job_counts_before_the_projects(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
