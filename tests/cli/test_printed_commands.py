@@ -179,17 +179,25 @@ def test_after_a_run_that_failed(shell: Shell, on: str, remembered: bool) -> Non
 
 @pytest.mark.parametrize(("on", "remembered"), PLACES)
 def test_after_a_run_that_was_interrupted(shell: Shell, on: str, remembered: bool) -> None:
-    begun, go = shell.folder / "begun", shell.folder / "go"
-    (shell.folder / "train.py").write_text(WAITS.format(begun=str(begun), go=str(go)))
+    folder, begun, go = shell.folder, shell.folder / "begun", shell.folder / "go"
+    (folder / "train.py").write_text(WAITS.format(begun=str(begun), go=str(go)))
     line = f"cloudtune run job.yaml --set mode=driven --on {on}"
     if not remembered:
         shell = unremembered(shell)
         line = f"cloudtune -C ../'my tuning' run ../'my tuning/job.yaml' --set mode=driven --on {on}"
     running = shell.popen(line)
-    while not begun.exists():
-        assert running.poll() is None, running.stdout and running.stdout.read()
-        threading.Event().wait(0.02)
+
+    def until(seen: Callable[[], bool]) -> None:
+        while not seen():
+            assert running.poll() is None, running.stdout and running.stdout.read()
+            threading.Event().wait(0.02)
+
+    until(begun.exists)
     running.send_signal(signal.SIGINT)
+    events = api.attach("latest", project=folder).events
+    until(
+        lambda: any("no more are launched" in event for _, _, event in events())
+    )  # the signal goes by way of a server
     go.touch()
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 130, said
