@@ -12,4 +12,4 @@ SLOW = {
 
 def test_collecting_the_tests_loaded_no_service_and_no_framework(pytestconfig: pytest.Config) -> None:
     """Of the tests that this process has collected, which are all of them where all are run."""
-    assert not SLOW & pytestconfig.stash[COLLECTED], "import it under `if LATE:`, see late.py"
+    assert sorted(SLOW & pytestconfig.stash[COLLECTED]) == [], "import it under `if LATE:`, see late.py"

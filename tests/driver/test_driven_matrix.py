@@ -250,7 +250,7 @@ def check_what_came_out(run: Run, trials: int, steps: int) -> None:
     found = run.trials()
     assert [trial.number for trial in found] == list(range(trials))
     assert {trial.state for trial in found} <= {TrialState.COMPLETED, TrialState.PRUNED}, [t.reason for t in found]
-    assert all(trial.attempt == 1 for trial in found)
+    assert all(trial.attempt == 1 for trial in found), run.events()
     space = run.job.search_space()
     assert all(space.contains(trial.parameters) for trial in found)
     completed = [trial for trial in found if trial.state is TrialState.COMPLETED]

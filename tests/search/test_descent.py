@@ -1,7 +1,10 @@
 """The minimiser evaluates no point twice, and ends where scipy's own pairing of value and gradient does."""
 
 import numpy as np
-from scipy.optimize import minimize
+from late import LATE
+
+if LATE:
+    from scipy.optimize import minimize
 
 from cloudtune.search.arrays import Array
 from cloudtune.search.descent import descend
