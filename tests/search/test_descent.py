@@ -3,11 +3,12 @@
 import numpy as np
 from late import LATE
 
+from cloudtune.search.arrays import Array
+
 if LATE:
     from scipy.optimize import minimize
 
-from cloudtune.search.arrays import Array
-from cloudtune.search.descent import descend
+    from cloudtune.search.descent import descend
 
 BOUNDS = [(-1.0, 1.5)] * 3
 
