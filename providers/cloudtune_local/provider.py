@@ -5,13 +5,14 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError, TrialError
 from cloudtune.planning.plan import Note, Plan, Support
-from cloudtune.process.attempts import kept_pid
+from cloudtune.process.attempts import kept, kept_pid
 from cloudtune.process.keeper_client import trial_environment
 from cloudtune.process.needs import needs_of, thread_limits
 from cloudtune.process.orphans import kill_orphans
@@ -184,10 +185,20 @@ def _launcher(setting: Setting, sharing: Sharing, run: "RunStore", native: Mappi
     return PoolLauncher(setting, sharing, load)
 
 
+_RECORDING = 0.3
+"""Seconds that a living keeper has to write down the process of a trial that it was about to start when its driver died."""
+
+
 def _end_orphans(run: "RunStore", setting: Setting) -> None:
     """End the processes that a dead driver left behind, except trials that this driver can adopt."""
     running = run.trials(TrialState.RUNNING)
     if run.record().started is None:
         return
-    pids = [kept_pid(setting.files(trial)) for trial in running]
+    attempts = [setting.files(trial) for trial in running]
+    until = time.monotonic() + _RECORDING
+    while any(map(kept, attempts)) and not all(Path(files.record).exists() for files in attempts):
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.01)  # a keeper that lives may have begun a trial that it has not written down yet
+    pids = map(kept_pid, attempts)
     kill_orphans(run.folder, {pid for pid in pids if pid is not None})
