@@ -5,11 +5,11 @@ import os
 import platform
 import shutil
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudtune.driver.interrupt import pause
 from cloudtune.errors import ConfigError, TrialError
 from cloudtune.planning.plan import Note, Plan, Support
 from cloudtune.process.attempts import kept, kept_pid
@@ -195,10 +195,10 @@ def _end_orphans(run: "RunStore", setting: Setting) -> None:
     if run.record().started is None:
         return
     attempts = [setting.files(trial) for trial in running]
-    until = time.monotonic() + _RECORDING
-    while any(map(kept, attempts)) and not all(Path(files.record).exists() for files in attempts):
-        if time.monotonic() >= until:
-            break
-        time.sleep(0.01)  # a keeper that lives may have begun a trial that it has not written down yet
+
+    def written_down() -> bool:  # a keeper that lives may have begun a trial that it has not written down yet
+        return not any(map(kept, attempts)) or all(Path(files.record).exists() for files in attempts)
+
+    pause(_RECORDING, written_down)
     pids = map(kept_pid, attempts)
     kill_orphans(run.folder, {pid for pid in pids if pid is not None})
