@@ -12,10 +12,11 @@ from werkzeug.wrappers import Response
 from cloudtune.emulation.access import Environ, Refusal, bearer
 from cloudtune.emulation.bodies import Request
 from cloudtune.emulation.faults import Fault
+from cloudtune.emulation.refused import Refused
 from cloudtune.emulation.serving import cut
 from cloudtune_azureml.emulator.blobs import ACCOUNT_PREFIX, PREFIX, Blobs, blob_error, container_of
 from cloudtune_azureml.emulator.credentials import CLIENT, DISCOVERY, RUN_PREFIX, Tokens
-from cloudtune_azureml.emulator.errors import Refused, answered, as_mapping
+from cloudtune_azureml.emulator.errors import answered, as_mapping
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.history import History
 from cloudtune_azureml.emulator.permissions import message_of

@@ -6,19 +6,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-
-class Refused(Exception):  # an answer, not an error of ours
-    """A call that is answered with an error.
-
-    Attributes:
-        status: of HTTP.
-        code: the service's.
-        message: for its reader.
-    """
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        self.status, self.code, self.message = status, code, message
-        super().__init__(message)
+from cloudtune.emulation.refused import Refused
 
 
 def not_found(what: str) -> Refused:

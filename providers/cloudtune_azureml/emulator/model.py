@@ -9,8 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloudtune.emulation.refused import Refused
 from cloudtune_azureml.emulator.clients import allow_import
-from cloudtune_azureml.emulator.errors import Refused
 
 Data = Mapping[str, Any]
 

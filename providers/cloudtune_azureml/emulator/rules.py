@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudtune_azureml.emulator.errors import Refused
+from cloudtune.emulation.refused import Refused
 from cloudtune_azureml.emulator.model import Job, Place, Program, Sweep
 
 Found = Iterator[tuple[str, str]]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudtune.driver.limits import UNCAPPED
+from cloudtune.emulation.refused import Refused
 from cloudtune.errors import SpecError
 from cloudtune.space.parameters import Scalar, scalar_key
 from cloudtune.spec.job import TuningJob
-from cloudtune_azureml.emulator.errors import Refused
 from cloudtune_azureml.emulator.model import Sweep
 
 Entry = dict[str, Any]

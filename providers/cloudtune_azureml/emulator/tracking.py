@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from werkzeug.wrappers import Request
 
-from cloudtune_azureml.emulator.errors import Refused, as_mapping
+from cloudtune.emulation.refused import Refused
+from cloudtune_azureml.emulator.errors import as_mapping
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.records import Metric, Run, Runs, Status
 

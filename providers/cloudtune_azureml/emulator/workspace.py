@@ -11,12 +11,13 @@ from uuid import uuid4
 from werkzeug.wrappers import Request
 
 from cloudtune.emulation.authority import CALLER, IDENTITY, Ask, Authority
+from cloudtune.emulation.refused import Refused
 from cloudtune.emulation.workplace import Workplace
 from cloudtune_azureml.emulator.answers import properties_of, services_of, system_properties, system_tags
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
 from cloudtune_azureml.emulator.clusters import Clusters
 from cloudtune_azureml.emulator.credentials import Tokens
-from cloudtune_azureml.emulator.errors import Refused, not_found
+from cloudtune_azureml.emulator.errors import not_found
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.jobs import CommandJob, SweepJob
 from cloudtune_azureml.emulator.model import Job, job_of

@@ -10,8 +10,9 @@ from werkzeug.wrappers import Response
 
 from cloudtune.emulation.access import Environ, Refusal, bearer, new_secret, same
 from cloudtune.emulation.bodies import Request
+from cloudtune.emulation.refused import Refused
 from cloudtune.emulation.serving import cut
-from cloudtune_databricks.emulator.errors import REFUSALS, Faults, Refused, answered, invalid
+from cloudtune_databricks.emulator.errors import REFUSALS, Faults, answered, invalid
 from cloudtune_databricks.emulator.files import Volumes, WorkspaceFiles
 from cloudtune_databricks.emulator.model import Program, read
 from cloudtune_databricks.emulator.runs import Run

@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 
 from cloudtune.emulation import faults
 from cloudtune.emulation.faults import Fault
+from cloudtune.emulation.refused import Refused
 
 
 @dataclass(slots=True)
@@ -20,20 +21,6 @@ class Faults(faults.Faults):
     """
 
     services: Collection[str] = ("jobs", "files")
-
-
-class Refused(Exception):  # an answer, not an error of ours
-    """A call that is answered with an error.
-
-    Attributes:
-        status: of HTTP.
-        code: the service's.
-        message: for its reader.
-    """
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        self.status, self.code, self.message = status, code, message
-        super().__init__(message)
 
 
 def invalid(message: str) -> Refused:

@@ -15,7 +15,8 @@ from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
 from cloudtune.emulation.bodies import Request, TooLarge, receive
-from cloudtune_databricks.emulator.errors import Refused, invalid
+from cloudtune.emulation.refused import Refused
+from cloudtune_databricks.emulator.errors import invalid
 
 _PAGE = 1000
 _MOST_IMPORTED = 10 * 2**20

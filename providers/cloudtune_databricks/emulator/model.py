@@ -7,7 +7,8 @@ from typing import Any
 from databricks.sdk.service.compute import ClusterSpec
 from databricks.sdk.service.jobs import JobAccessControlRequest, JobEnvironment, JobRunAs, QueueSettings, SubmitTask
 
-from cloudtune_databricks.emulator.errors import Refused, invalid
+from cloudtune.emulation.refused import Refused
+from cloudtune_databricks.emulator.errors import invalid
 
 _PARTS = {"tasks": SubmitTask, "environments": JobEnvironment, "access_control_list": JobAccessControlRequest}
 _OBJECTS = {"queue": QueueSettings, "run_as": JobRunAs}

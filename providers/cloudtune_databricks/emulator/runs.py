@@ -17,10 +17,11 @@ from cloudtune.emulation.job_thread import JobThread
 from cloudtune.emulation.machine_starts import MachineStarts
 from cloudtune.emulation.mounting import mounting
 from cloudtune.emulation.processes import Limit, Processes, Start
+from cloudtune.emulation.refused import Refused
 from cloudtune.emulation.starting import environment_of, with_the_emulator
 from cloudtune.emulation.timeline import Timeline
 from cloudtune_databricks.emulator import execute
-from cloudtune_databricks.emulator.errors import Faults, Refused
+from cloudtune_databricks.emulator.errors import Faults
 from cloudtune_databricks.emulator.files import Volumes, WorkspaceFiles
 from cloudtune_databricks.emulator.model import Program
 

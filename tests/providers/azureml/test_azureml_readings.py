@@ -24,7 +24,7 @@ if LATE:
     pytest.importorskip("azure.ai.ml")
     from azure.ai.ml import load_job
 
-    from cloudtune_azureml.emulator.errors import Refused
+    from cloudtune.emulation.refused import Refused
     from cloudtune_azureml.emulator.model import Job, job_of
     from cloudtune_azureml.emulator.rules import check
     from cloudtune_azureml.emulator.searching import Search
